@@ -1,0 +1,22 @@
+"""The promises: one abstract class and its registry per file."""
+
+from base.base_dataloader import BaseDataLoader
+from base.base_dataset import DATASETS, BaseDataset
+from base.base_loss import LOSSES, BaseLoss
+from base.base_metric import METRICS, BaseMetric
+from base.base_model import MODELS, BaseModel
+from base.base_trainer import TRAINERS, BaseTrainer
+
+__all__ = [
+    "DATASETS",
+    "LOSSES",
+    "METRICS",
+    "MODELS",
+    "TRAINERS",
+    "BaseDataLoader",
+    "BaseDataset",
+    "BaseLoss",
+    "BaseMetric",
+    "BaseModel",
+    "BaseTrainer",
+]

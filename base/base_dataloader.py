@@ -1,0 +1,182 @@
+"""From a data set to batches, the same ones whatever the number of workers."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from utils.errors import UserError
+
+
+class EpochSampler(Sampler):
+    """Batches of (epoch, index), in an order that follows from the seed and the epoch alone.
+
+    Attributes:
+        epoch: The pass over the data, from 0.
+        position: Batches of this epoch that are done; iteration starts there.
+    """
+
+    def __init__(self, length: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int):
+        self.length, self.batch_size = length, batch_size
+        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
+        self.epoch = self.position = 0
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        if self.drop_last:
+            return self.length // self.batch_size
+        return -(-self.length // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, start = self.epoch, self.position  # they move on while batches are fetched ahead
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        for batch in range(start, len(self)):
+            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield [(epoch, int(index)) for index in chosen]
+
+    def advance(self) -> None:
+        """Count one batch as done."""
+        self.position += 1
+        if self.position == len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def state(self) -> dict[str, int]:
+        """Where it stands, and by what it counts."""
+        return {"epoch": self.epoch, "position": self.position, "batches": len(self)}
+
+    def load(self, state: dict[str, int]) -> None:
+        """Go on from there.
+
+        Raises:
+            UserError: If that is inside an epoch of another number of batches.
+        """
+        if state["position"] and state["batches"] != len(self):
+            raise UserError(
+                f"the checkpoint stands inside an epoch of {state['batches']} batches, and this "
+                f"config makes {len(self)}; resume with the same data and batch_size, or from a "
+                "checkpoint-epochN.pth"
+            )
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class BaseDataLoader(DataLoader):
+    """torch's DataLoader with pytorch-segmentation's arguments and a resumable order.
+
+    Args:
+        dataset: What to load.
+        batch_size: Images in a batch.
+        shuffle: Draw a new order each epoch.
+        num_workers: Processes that load; 0 loads in this one.
+        drop_last: Leave out the last batch of an epoch where it is not full.
+        val: Accepted from pytorch-segmentation; which loader validates follows from its key.
+        return_id: Accepted from pytorch-segmentation; batches always hold the names.
+        seed: Random numbers follow from it.
+        training: Stack images into one batch; otherwise give a list of samples, which may differ
+            in size.
+    Raises:
+        ValueError: If batch_size or num_workers is out of range, or no batch is full.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        val: bool = False,
+        return_id: bool = False,
+        seed: int = 0,
+        training: bool = True,
+    ):
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(
+                f"batch_size is {batch_size} and num_workers {num_workers}; at least 1 "
+                "and 0 are needed"
+            )
+        order = EpochSampler(len(dataset), batch_size, shuffle, drop_last, seed)
+        if not len(order):
+            raise ValueError(
+                f"batch_size {batch_size} with drop_last leaves no batch of {len(dataset)} images"
+            )
+        self.order = order
+        super().__init__(
+            Guarded(dataset),
+            batch_sampler=order,
+            num_workers=num_workers,
+            collate_fn=stack if training else list_samples,
+            worker_init_fn=quiet_worker,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class Guarded(Dataset):
+    """Hands a user's error through as an item, so that no worker's traceback hides it."""
+
+    def __init__(self, dataset: Dataset):
+        self.inner = dataset
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.inner[key]
+        except UserError as error:
+            return error
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+
+def quiet_worker(_: int) -> None:
+    """One thread a worker, and Ctrl-C left to the main process."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def list_samples(items: list) -> list | UserError:
+    """The samples as a list, or the first error among them."""
+    return next((item for item in items if isinstance(item, UserError)), items)
+
+
+def stack(items: list) -> dict[str, Any] | UserError:
+    """One batch: image (B, C, H, W), target (B, H, W) or a dict of them, name [B], meta [B]."""
+    items = list_samples(items)
+    if isinstance(items, UserError):
+        return items
+    sizes = {tuple(item["image"].shape[-2:]) for item in items}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
+        return UserError(
+            f'images of a batch differ in size ({listed}); set "crop_size", or "batch_size": 1'
+        )
+    batch = {"image": torch.stack([item["image"] for item in items])}
+    if "target" in items[0]:
+        targets = [item["target"] for item in items]
+        batch["target"] = (
+            {name: torch.stack([t[name] for t in targets]) for name in targets[0]}
+            if isinstance(targets[0], dict)
+            else torch.stack(targets)
+        )
+    return batch | {key: [item[key] for item in items] for key in ("name", "meta")}
+
+
+def to_device(target: Any, device: torch.device) -> Any:
+    """A target, or each of a dict of them, on a device."""
+    if isinstance(target, dict):
+        return {name: part.to(device, non_blocking=True) for name, part in target.items()}
+    return target.to(device, non_blocking=True)

@@ -1,0 +1,157 @@
+"""The promise of every data set: a list of entries, and how one is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from base.base_dataloader import BaseDataLoader
+from utils.augmentation import augmentation
+from utils.errors import UserError
+from utils.image_io import read_image, read_label
+from utils.normalization import Normalization, make_normalization
+from utils.registry import Registry
+from utils.sample import Entry, Sample
+
+DATASETS = Registry(
+    "dataset",
+    supplied=("ignore_index", "dataset", "seed", "training"),
+    within=(BaseDataLoader, augmentation, make_normalization),
+)
+
+
+class BaseDataset(Dataset, ABC):
+    """Images with label maps, by index.
+
+    A subclass sets `classes` and `palette` and lists its entries; where its labels are stored as
+    other numbers than class ids it overrides `decode`, where it has no files `read`.
+
+    Args:
+        data_dir: Folder of the data set.
+        split: Part of the data set.
+        ignore_index: Label of pixels that count for nothing.
+
+    Attributes:
+        classes: Class names by id.
+        palette: RGB of each class, 0 to 255.
+        channels: Channels of an image.
+        mean, std: Statistics of the images, 0 to 1 a channel, for `"normalize": "dataset"`.
+        targets: Label maps it gives: "semantic", "instance", or both.
+        entries: What `list_entries` found.
+
+    Raises:
+        UserError: If the split is empty, or ignore_index is the id of a class.
+    """
+
+    classes: list[str]
+    palette: list[list[int]]
+    channels: int = 3
+    mean: ClassVar[list[float] | None] = None
+    std: ClassVar[list[float] | None] = None
+    targets: tuple[str, ...] = ("semantic",)
+
+    def __init__(self, data_dir: str | None, split: str, ignore_index: int = 255):
+        self.data_dir, self.split, self.ignore_index = data_dir, split, ignore_index
+        if 0 <= ignore_index < len(self.classes):
+            raise UserError(
+                f"ignore_index {ignore_index} is the class "
+                f"{self.classes[ignore_index]!r}; take a number outside "
+                f"0 to {len(self.classes) - 1}"
+            )
+        self.seed = 0
+        self.transform: Callable[[Sample, np.random.Generator], Sample] | None = None
+        self.normalization = Normalization()
+        self.entries = self.list_entries()
+        if not self.entries:
+            raise UserError(f"split {split!r} of {type(self).__name__} in {data_dir} has no images")
+
+    @abstractmethod
+    def list_entries(self) -> list[Entry]:
+        """Every sample of the split, in an order that does not change from run to run.
+
+        Raises:
+            UserError: If folders are missing, or an image has no label.
+        """
+
+    def read(self, entry: Entry) -> Sample:
+        """The sample as it lies on disk, labels decoded.
+
+        Raises:
+            UserError: If a file is unreadable, or image and label differ in size.
+        """
+        image = read_image(entry.image, self.channels)
+        maps = {} if entry.label is None else self.decode(read_label(entry.label), entry)
+        for label in maps.values():
+            if label.shape != image.shape[:2]:
+                raise UserError(
+                    f"{entry.image} is {size_of(image)}, its label {entry.label} "
+                    f"{size_of(label)}; they must be of one size"
+                )
+        return Sample(entry.name, image, maps)
+
+    def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
+        """Label maps (H, W) int32 by target name, from a label file's pixels.
+
+        Raises:
+            UserError: If the file holds colours.
+        """
+        if label.ndim == 3:
+            raise UserError(
+                f"{entry.label} holds colours, not class ids; "
+                'read it with the data set Folder and a "colors" map'
+            )
+        return {"semantic": label.astype(np.int32)}
+
+    def prepare(
+        self,
+        transform: Callable[[Sample, np.random.Generator], Sample] | None,
+        normalization: Normalization,
+        seed: int = 0,
+    ) -> None:
+        """Set what happens between disk and batch.
+
+        Args:
+            transform: Augmentation, or None for none.
+            normalization: From pixel values to the network's.
+            seed: Random numbers of a sample come from (seed, epoch, index) alone.
+        """
+        self.transform, self.normalization, self.seed = transform, normalization, seed
+
+    def border(self) -> dict[str, Any]:
+        """Fill values for what lies outside an image."""
+        return {"semantic": self.ignore_index, "instance": -1}
+
+    def sample(self, key: int | tuple[int, int]) -> Sample:
+        """The augmented sample before it becomes tensors; key is an index or (epoch, index)."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        sample = self.read(self.entries[index])
+        sample.meta["size"] = sample.image.shape[:2]
+        if self.transform is not None:
+            scale = np.iinfo(sample.image.dtype).max
+            sample.border = {**self.border(), "image": self.normalization.fill(scale)}
+            rng = np.random.default_rng((self.seed, epoch, index))
+            sample = self.transform(sample, rng)
+        return sample
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """`{"image" (C,H,W) float32, "target" (H,W) int64 or a dict of them, "name", "meta"}`."""
+        sample = self.sample(key)
+        maps = {
+            name: torch.from_numpy(label.astype(np.int64)) for name, label in sample.maps.items()
+        }
+        item = {"image": self.normalization(sample.image), "name": sample.name, "meta": sample.meta}
+        if maps:
+            item["target"] = maps if len(maps) > 1 else next(iter(maps.values()))
+        return item
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def size_of(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

@@ -1,0 +1,74 @@
+"""The promise of every loss: outputs and target in, named scalars out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from utils.registry import Registry
+
+
+def loss_options(weight: float = 1.0, output: str = "out", target: str | None = None) -> None:
+    """Where a loss stands in the objective.
+
+    Args:
+        weight: Factor on every term of this loss.
+        output: Name of the model's output it reads; another name than "out" gives the model a head
+            of that name.
+        target: Name of the target map it reads ("semantic" or "instance") where the data set gives
+            several.
+    """
+
+
+LOSSES = Registry(
+    "loss", supplied=("num_classes", "ignore_index", "class_counts"), beside=loss_options
+)
+
+
+class BaseLoss(nn.Module, ABC):
+    """A task: how many channels it reads, what it costs to be wrong, and how its outputs are
+    scored.
+
+    A subclass sets `out_channels` and writes `terms`. The aux head is weighed here, once.
+
+    Args:
+        num_classes: Classes of the data set.
+        ignore_index: Target value whose pixels give no loss and no gradient.
+        aux_weight: Factor on the same terms of the model's auxiliary head, where it has one.
+
+    Attributes:
+        out_channels: Channels of the output it reads.
+        labeler: Section of the labeler that turns outputs into labels, unless the config names one.
+        predictor: Section of the predictor, likewise.
+        metric: Section of the metric, likewise.
+    """
+
+    out_channels: int
+    labeler: ClassVar[dict] = {"type": "Argmax"}
+    predictor: ClassVar[dict] = {"type": "Whole"}
+    metric: ClassVar[dict] = {"type": "IoU"}
+
+    def __init__(self, num_classes: int, ignore_index: int, aux_weight: float = 0.4):
+        super().__init__()
+        if aux_weight < 0:
+            raise ValueError(f"aux_weight is {aux_weight}; it must not be negative")
+        self.num_classes, self.ignore_index, self.aux_weight = num_classes, ignore_index, aux_weight
+
+    @abstractmethod
+    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Cost of `prediction` (B, C, H, W) float32 against `target` (B, H, W) int64.
+
+        Returns named scalars whose sum is the loss: 0, and finite, where every pixel is ignored.
+        """
+
+    def forward(self, outputs: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+        """Terms of `outputs["out"]`, and weighed ones of `outputs["aux"]` under `aux_<name>`."""
+        with torch.autocast(target.device.type, enabled=False):
+            terms = self.terms(outputs["out"].float(), target)
+            if "aux" in outputs and self.aux_weight:
+                aux = self.terms(outputs["aux"].float(), target)
+                terms |= {f"aux_{name}": self.aux_weight * term for name, term in aux.items()}
+        return terms

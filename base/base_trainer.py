@@ -1,0 +1,378 @@
+"""The promise of every trainer, and the loop they share."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from base.base_dataloader import BaseDataLoader, to_device
+from base.base_model import BaseModel
+from utils.averaging import MovingAverage
+from utils.device import autocast, autocast_dtype
+from utils.errors import UserError
+from utils.interrupt import Interrupted, StopRequest
+from utils.monitor import Monitor
+from utils.progress import Progress
+from utils.registry import Registry
+from utils.reporter import Reporter
+from utils.run_folder import RunFolder
+from utils.run_length import run_length
+from utils.seed import random_state, restore_random_state
+
+log = logging.getLogger("segforge")
+
+TRAINERS = Registry("trainer", supplied=("parts",), flat=True, default="Trainer")
+
+
+@dataclass
+class Parts:
+    """What a trainer works with.
+
+    Attributes:
+        model, loss, optimizer, scheduler: As built; the scheduler steps with the optimizer.
+        train_loader: Gives batches.
+        validate: Called as validate(model, check=...), gives scores by name; None for no
+            validation. `check` may raise to stop it.
+        score_names: Names validate gives.
+        reporter: Is told of every batch and validation.
+        devices: The first leads.
+        identity: What a checkpoint says of itself beside the state: arch, config, classes, ...
+    """
+
+    model: BaseModel
+    loss: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    train_loader: BaseDataLoader
+    validate: Callable[..., dict[str, float]] | None
+    score_names: list[str]
+    reporter: Reporter
+    devices: list[torch.device]
+    identity: dict[str, Any]
+
+
+class BaseTrainer(ABC):
+    """Runs iterations, validates, follows the best score, saves, resumes, stops when asked.
+
+    An iteration is one batch through the network. What is done with it is `step`, which a subclass
+    writes; what follows an update of the weights is `after_update`.
+
+    Args:
+        parts: What it works with.
+        epochs: Passes over the training data.
+        iterations: Length of the run in batches, in place of epochs.
+        save_dir: Folder of all runs.
+        save_period: Keep `checkpoint-epochN.pth` every so many epochs; 0 for never.
+        save_every_minutes: Write `last.pth` inside an epoch as often; 0 for never.
+        save_every_iterations: Likewise, counted in batches.
+        monitor: "max <score>", "min <score>" or "off": which validation is kept as best.
+        early_stop: Stop after so many validations without a better score; 0 for never.
+        val: Validate at all.
+        val_per_epochs: Epochs from one validation to the next; one always ends the run.
+        val_every_iterations: Likewise in batches, in place of epochs.
+        tensorboard: Write TensorBoard events.
+        log_dir: Folder for them, `<log_dir>/<name>/<run>`; the run's own folder without it.
+        log_per_iter: Batches from one TensorBoard point to the next.
+        amp: Mixed precision: true, "bf16" or "fp16". True is bf16, or fp16 on GPUs without it.
+        channels_last: Keep images and weights channels last in memory; often faster.
+        compile: Compile the model with torch.compile.
+        accumulate: Batches whose gradients make one update of the weights.
+        clip_grad_norm: Largest norm of the gradient; null for no limit.
+        ema_decay: Keep a moving average of the weights with this decay, such as 0.999, and
+            validate, save and predict with it; 0 for none.
+        deterministic: Take deterministic algorithms, and warn where there is none.
+    Raises:
+        ValueError: If the length is missing or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        epochs: int | None = None,
+        iterations: int | None = None,
+        save_dir: str = "saved/",
+        save_period: int = 0,
+        save_every_minutes: float = 0,
+        save_every_iterations: int = 0,
+        monitor: str = "max Mean_IoU",
+        early_stop: int = 0,
+        val: bool = True,
+        val_per_epochs: int = 1,
+        val_every_iterations: int | None = None,
+        tensorboard: bool = True,
+        log_dir: str | None = None,
+        log_per_iter: int = 20,
+        amp: bool | Literal["bf16", "fp16"] = False,
+        channels_last: bool = False,
+        compile: bool = False,
+        accumulate: int = 1,
+        clip_grad_norm: float | None = None,
+        ema_decay: float = 0.0,
+        deterministic: bool = False,
+    ):
+        at_least(
+            0,
+            save_period=save_period,
+            save_every_minutes=save_every_minutes,
+            save_every_iterations=save_every_iterations,
+            early_stop=early_stop,
+        )
+        at_least(
+            1,
+            val_per_epochs=val_per_epochs,
+            val_every_iterations=val_every_iterations,
+            log_per_iter=log_per_iter,
+            accumulate=accumulate,
+        )
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay is {ema_decay}; it goes from 0 to just below 1")
+        if clip_grad_norm is not None and clip_grad_norm <= 0:
+            raise ValueError(f"clip_grad_norm is {clip_grad_norm}; it is above zero, or null")
+        self.loss, self.optimizer, self.scheduler = parts.loss, parts.optimizer, parts.scheduler
+        self.train_loader, self.order = parts.train_loader, parts.train_loader.order
+        self.validate = parts.validate if val else None
+        self.reporter, self.identity = parts.reporter, parts.identity
+        self.device = parts.devices[0]
+        self.save_dir, self.save_period = save_dir, save_period
+        self.save_every_seconds = 60 * save_every_minutes
+        self.save_every_iterations = save_every_iterations
+        self.log_per_iter = log_per_iter
+        self.accumulate, self.clip_grad_norm = accumulate, clip_grad_norm
+
+        self.per_epoch = len(self.order)
+        self.total, _ = run_length(epochs, iterations, accumulate, self.per_epoch)
+        self.val_every = val_every_iterations or val_per_epochs * self.per_epoch
+        self.monitor = Monitor(monitor if self.validate else "off", parts.score_names, early_stop)
+
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = parts.model.to(memory_format=self.memory_format)
+        self.ema = MovingAverage(self.model, ema_decay) if ema_decay else None
+        self.network: nn.Module = torch.compile(self.model) if compile else self.model
+        if len(parts.devices) > 1:
+            self.network = nn.DataParallel(self.network, parts.devices)
+        self.dtype = autocast_dtype(amp, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+        self.iteration = self.validated_at = 0
+        self.saved_at = time.monotonic()
+
+    @abstractmethod
+    def step(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Loss terms by name, whose sum is minimised, and the model's outputs, for one batch.
+
+        The batch is on the device; mixed precision is on. Run `self.network`, not `self.model`.
+        """
+
+    def after_update(self) -> None:  # noqa: B027 - most trainers have nothing to do here
+        """Called after each update of the weights."""
+
+    def fit(self, folder: RunFolder) -> dict[str, float | None]:
+        """Train to the end of the run, from wherever the state stands.
+
+        Returns:
+            The monitored score's best value under its name.
+
+        Raises:
+            Interrupted: If a signal asked to stop; `last.pth` is written.
+            UserError: If a loss is not finite, or a file went bad.
+        """
+        self.folder = self.reporter.folder = folder
+        self.finished = self.iteration >= self.total
+        self.saved_at = time.monotonic()
+        self.network.train()
+        with StopRequest() as self.stop:
+            if self._validation_due():  # the run was stopped before this one
+                self._close_iteration()
+            while not self.finished:
+                self._train_epoch()
+        return {self.monitor.key: self.monitor.best} if self.monitor.key else {}
+
+    def try_step(self) -> None:
+        """One batch forward and backward; nothing is written."""
+        self.network.train()
+        self._train_iteration(next(iter(self.train_loader)))
+
+    def _train_epoch(self) -> None:
+        """The batches of this epoch that are left."""
+        place = (self.order.epoch, self.iteration, self.total, self.per_epoch, self.order.position)
+        with Progress(*place) as progress:
+            for batch in progress.watch(self.train_loader):
+                terms, outputs = self._train_iteration(batch)
+                progress.advance(len(batch["name"]), sum(terms.values()))
+                if self.iteration % self.log_per_iter == 0 or self.order.position == 0:
+                    target = batch["target"]
+                    self.reporter.point(
+                        terms, outputs, target, self.optimizer, self.iteration, progress
+                    )
+                self._close_iteration(progress)
+                if self.finished:
+                    break
+            progress.finish()
+
+    def _train_iteration(self, batch: dict[str, Any]) -> tuple[dict[str, float], dict[str, Tensor]]:
+        image = batch["image"].to(self.device, non_blocking=True)
+        batch["image"] = image.to(memory_format=self.memory_format)
+        batch["target"] = to_device(batch["target"], self.device)
+        with autocast(self.device, self.dtype):
+            terms, outputs = self.step(batch)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self._refuse_non_finite(values, batch["name"])
+        self.scaler.scale(sum(terms.values()) / self._group_size()).backward()
+        self.iteration += 1
+        self.order.advance()
+        self.reporter.count(values)
+        if self._at_update():
+            self._update()
+        return values, outputs
+
+    def _update(self) -> None:
+        if self.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        self.after_update()
+
+    def _close_iteration(self, progress: Progress | None = None) -> None:
+        """Validate, save and stop, where that is due."""
+        validated = self._validation_due()
+        improved = validated and self._validate(progress)
+        epoch_end = self.order.position == 0
+        self.finished = self.iteration >= self.total or self.monitor.exhausted
+        if validated or epoch_end or self._save_due():
+            state = self.state()
+            if improved:
+                self.folder.save_checkpoint(state, "best_model.pth")
+            if epoch_end and self.save_period and self.order.epoch % self.save_period == 0:
+                self.folder.save_checkpoint(state, f"checkpoint-epoch{self.order.epoch}.pth")
+            self._save_last(state)
+        if self.monitor.exhausted and self.iteration < self.total:
+            waited = self.monitor.waited
+            log.info("no better %s in %d validations: stopping", self.monitor.key, waited)
+        if not self.finished and self._at_update():
+            self._stop_if_asked()
+
+    def _validate(self, progress: Progress | None) -> bool:
+        """Score, report and follow; True if this is the best so far."""
+        if progress is not None:
+            progress.pause()
+        model = self.ema.model if self.ema is not None else self.model
+        scores = self.validate(model, check=self._stop_if_asked)
+        self.validated_at = self.iteration
+        improved = self.monitor.update(scores)
+        epoch = math.ceil(self.iteration / self.per_epoch)
+        rate = self.optimizer.param_groups[-1]["lr"]
+        place = {"epoch": epoch, "iteration": self.iteration, "lr": rate}
+        self.reporter.validation(scores, improved, self.monitor, model, place)
+        if progress is not None:
+            progress.resume()
+        return improved
+
+    def state(self) -> dict[str, Any]:
+        """A checkpoint: tensors and plain types only."""
+        return {
+            **self.identity,
+            "epoch": self.order.epoch,
+            "iteration": self.iteration,
+            "state_dict": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state() if self.ema else None,
+            "rng": random_state(),
+            "sampler": self.order.state(),
+            "monitor_best": self.monitor.best,
+            "early_stop": self.monitor.waited,
+            "validated_at": self.validated_at,
+            "report": self.reporter.state(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state; the model's weights are loaded already.
+
+        Raises:
+            UserError: If the optimizer is another, or batches are counted differently.
+        """
+        self.order.load(state["sampler"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"the checkpoint's optimizer does not fit this config's: {error}; start from its "
+                'weights alone with "init_from"'
+            ) from error
+        if self.scheduler is not None and state["lr_scheduler"] is not None:
+            self.scheduler.load_state_dict(state["lr_scheduler"])
+        if self.scaler.is_enabled() and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.load(state["ema"])
+        self.iteration, self.validated_at = state["iteration"], state["validated_at"]
+        self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
+        self.reporter.load(state["report"])
+        restore_random_state(state["rng"])
+
+    def _group_size(self) -> int:
+        """Batches that share the coming update; the run's last group may be smaller."""
+        rest = self.total % self.accumulate
+        return rest if self.total - self.iteration <= rest else self.accumulate
+
+    def _at_update(self) -> bool:
+        return self.iteration % self.accumulate == 0 or self.iteration == self.total
+
+    def _validation_due(self) -> bool:
+        due = self.iteration % self.val_every == 0 or self.iteration == self.total
+        return bool(self.validate) and due and self.iteration > self.validated_at
+
+    def _save_due(self) -> bool:
+        if not self._at_update():
+            return False
+        by_count = self.save_every_iterations and self.iteration % self.save_every_iterations == 0
+        waited = time.monotonic() - self.saved_at
+        return bool(by_count or self.save_every_seconds and waited >= self.save_every_seconds)
+
+    def _save_last(self, state: dict[str, Any]) -> str:
+        path = self.folder.save_checkpoint(state, "last.pth")
+        self.folder.flush()
+        self.saved_at = time.monotonic()
+        return str(path)
+
+    def _stop_if_asked(self) -> None:
+        if self.stop.received is not None:
+            path = self._save_last(self.state())
+            raise Interrupted(
+                f"stopped after iteration {self.iteration} of {self.total}; go on with:\n"
+                f"  python train.py -r {path}",
+                self.stop.received,
+            )
+
+    def _refuse_non_finite(self, terms: dict[str, float], names: list[str]) -> None:
+        for name, value in terms.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss term {name!r} is {value} at iteration {self.iteration + 1}, on the "
+                    f"batch {', '.join(names)}; lower the learning rate, set "
+                    "trainer.clip_grad_norm, or look at these files"
+                )
+
+
+def at_least(least: int, **values: float | None) -> None:
+    """Refuse a value below `least`; None passes."""
+    for key, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{key} is {value}; {least} is the least")

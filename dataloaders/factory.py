@@ -1,0 +1,68 @@
+"""Data sets and loaders from a config's loader sections."""
+
+from __future__ import annotations
+
+from base.base_dataloader import BaseDataLoader
+from base.base_dataset import DATASETS, BaseDataset
+from dataloaders.transforms import TRANSFORMS, Compose
+from utils.augmentation import augmentation
+from utils.errors import UserError
+from utils.normalization import Normalization, make_normalization
+
+
+def make_dataset(
+    section: dict,
+    ignore_index: int | None,
+    transforms: list[dict] | None = None,
+    training: bool = False,
+    normalization: Normalization | None = None,
+    seed: int = 0,
+) -> BaseDataset:
+    """Build the data set of a loader section, ready to give tensors.
+
+    Args:
+        section: `{"type", "args"}`; args hold the data set's, the loader's and the augmentation's.
+        ignore_index: The run's, or None for the data set's own.
+        transforms: Sections of TRANSFORMS in place of the augmentation flags.
+        training: Augment; otherwise images keep their size and are not changed.
+        normalization: In place of what the section says: validation takes that of training.
+        seed: Random numbers of a sample come from (seed, epoch, index).
+
+    Raises:
+        UserError: If the section asks for flags and transforms at once.
+    """
+    section = DATASETS.resolve(section)
+    own, _, flags, normalize = DATASETS.split(section["args"])
+    supplied = {} if ignore_index is None else {"ignore_index": ignore_index}
+    dataset = DATASETS.build({"type": section["type"], "args": own}, **supplied)
+    if transforms and flags:
+        raise UserError(
+            f"transforms: leave {', '.join(map(repr, flags))} out of the loader's args, "
+            'or leave the section "transforms" out'
+        )
+    sections = (transforms or augmentation(**flags)) if training else []
+    transform = Compose([TRANSFORMS.build(s) for s in sections]) if sections else None
+    if normalization is None:
+        normalization = make_normalization(dataset, **normalize)
+    dataset.prepare(transform, normalization, seed)
+    return dataset
+
+
+def make_loader(
+    section: dict, dataset: BaseDataset, training: bool, seed: int = 0
+) -> BaseDataLoader:
+    """Build the loader of a section over its data set.
+
+    Args:
+        section: `{"type", "args"}`.
+        dataset: From `make_dataset`.
+        training: Stack images into batches; otherwise give lists of samples of any size, in order.
+        seed: The order follows from it.
+    """
+    _, args, _, _ = DATASETS.split(DATASETS.resolve(section)["args"])
+    if not training:
+        args = {**args, "shuffle": False, "drop_last": False}
+    try:
+        return BaseDataLoader(dataset, **args, seed=seed, training=training)
+    except ValueError as error:
+        raise UserError(f"{'train' if training else 'val'}_loader: {error}") from error

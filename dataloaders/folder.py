@@ -1,0 +1,195 @@
+"""Any data set of one's own: images and label maps in folders, by pattern, or in a list file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from base.base_dataset import DATASETS, BaseDataset
+from dataloaders.files import by_stem, find_data_dir, list_images, pair
+from dataloaders.palettes import distinct_colours
+from utils.errors import UserError
+from utils.image_io import IMAGE_SUFFIXES
+from utils.sample import Entry
+
+
+@DATASETS.register
+class Folder(BaseDataset):
+    """Images with index, palette, colour or 0/255 label files of your own.
+
+    Images and labels are paired by equal stems, or by the lines of a list file. In `images`,
+    `labels` and `list`, `{split}` stands for the split.
+
+    Args:
+        data_dir: Folder of the data set.
+        classes: Class names by id.
+        split: Part of the data set: with the default `images` and `labels`, `<split>/images` is
+            tried before `images/<split>` and `images`.
+        images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
+        labels: Likewise for the label files; with patterns, what `*` stands for pairs the two.
+        list: Text file below data_dir, an image path and a label path a line, in place of folders.
+        colors: RGB of each class name, where label files hold colours: {"road": [128, 64, 128]}.
+            The name "ignore" may list a colour to ignore.
+        remap: New id of a stored value, applied first: {"255": 1} for 0/255 masks; "ignore" as the
+            new id ignores the value.
+        palette: RGB of each class by id, for pictures; `colors`, or easily told ones, without it.
+        channels: Channels of an image: 3, 1 for grey, or what the files hold; 8 or 16 bit.
+        ignore_index: Label that counts for nothing.
+    Raises:
+        ValueError: If names or numbers of classes, colors and palette do not fit together.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        classes: list[str],
+        split: str = "train",
+        images: str = "images",
+        labels: str = "labels",
+        list: str | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
+        remap: dict[str, int | str] | None = None,
+        palette: list[tuple[int, int, int]] | None = None,
+        channels: int = 3,
+        ignore_index: int = 255,
+    ):
+        self.classes, self.channels = [*classes], channels
+        self.images, self.labels, self.list = images, labels, list
+        if len(set(classes)) != len(classes) or not classes:
+            raise ValueError("classes must be a list of different names")
+        self.colors = check_colors(colors, classes)
+        self.remap = check_remap(remap, ignore_index)
+        drawn = (
+            [self.colors[name] for name in classes] if colors else distinct_colours(len(classes))
+        )
+        self.palette = [[*colour] for colour in palette or drawn]
+        if len(self.palette) != len(classes):
+            raise ValueError(f"palette has {len(self.palette)} colours for {len(classes)} classes")
+        super().__init__(data_dir, split, ignore_index)
+        self.codes, self.values = self._colour_table()
+
+    def list_entries(self) -> list[Entry]:
+        folder = find_data_dir(self.data_dir)
+        if self.list:
+            return self._read_list(folder)
+        if has_pattern(self.images) or has_pattern(self.labels):
+            return pair(self._glob(folder, self.images), self._glob(folder, self.labels))
+        return pair(
+            list_images(self._folder(folder, self.images)),
+            list_images(self._folder(folder, self.labels)),
+        )
+
+    def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
+        ids = (
+            self._from_colours(label, entry)
+            if self.colors
+            else super().decode(label, entry)["semantic"]
+        )
+        if self.remap:
+            found = ids.copy()
+            for value, new in self.remap.items():
+                found[ids == value] = new
+            ids = found
+        return {"semantic": ids}
+
+    def _folder(self, folder: Path, name: str) -> Path:
+        name = name.replace("{split}", self.split)
+        tried = [folder / self.split / name, folder / name / self.split, folder / name]
+        found = next((place for place in tried if place.is_dir()), None)
+        if found is None:
+            raise UserError(f"there is no folder {' or '.join(map(str, tried))}")
+        return found
+
+    def _glob(self, folder: Path, pattern: str) -> dict[str, Path]:
+        pattern = pattern.replace("{split}", self.split)
+        if not has_pattern(pattern):
+            return list_images(folder / pattern)
+        paths = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
+        if not paths:
+            raise UserError(f"no image in {folder} matches {pattern!r}")
+        return by_stem(paths, lambda path: starred(path.name, Path(pattern).name))
+
+    def _read_list(self, folder: Path) -> list[Entry]:
+        file = folder / self.list.replace("{split}", self.split)
+        if not file.is_file():
+            raise UserError(f"list: there is no file {file}")
+        entries = []
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            parts = line.split()
+            if not parts:
+                continue
+            if len(parts) != 2:
+                raise UserError(
+                    f"{file} line {number}: an image and a label path are needed, "
+                    f"not {len(parts)} words"
+                )
+            image, label = (folder / part.lstrip("/") for part in parts)
+            for path in (image, label):
+                if not path.is_file():
+                    raise UserError(f"{file} line {number}: there is no file {path}")
+            entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
+        return entries
+
+    def _colour_table(self) -> tuple[np.ndarray, np.ndarray]:
+        ids = {name: i for i, name in enumerate(self.classes)} | {"ignore": self.ignore_index}
+        pairs = sorted(
+            (int(r) << 16 | int(g) << 8 | int(b), ids[name])
+            for name, (r, g, b) in self.colors.items()
+        )
+        codes, values = zip(*pairs, strict=True) if pairs else ((), ())
+        return np.array(codes, np.int32), np.array(values, np.int32)
+
+    def _from_colours(self, label: np.ndarray, entry: Entry) -> np.ndarray:
+        if label.ndim != 3:
+            raise UserError(f'{entry.label} holds ids, not colours; leave "colors" out')
+        wide = label.astype(np.int32)
+        code = wide[:, :, 0] << 16 | wide[:, :, 1] << 8 | wide[:, :, 2]
+        place = np.searchsorted(self.codes, code).clip(max=len(self.codes) - 1)
+        unknown = self.codes[place] != code
+        if unknown.any():
+            stray = int(code[unknown][0])
+            colour = [stray >> 16, stray >> 8 & 255, stray & 255]
+            raise UserError(
+                f"{entry.label} holds the colour {colour} ({int((code == stray).sum())} "
+                'pixels), which is not in "colors"'
+            )
+        return self.values[place]
+
+
+def has_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def starred(name: str, pattern: str) -> str:
+    """What the first `*` of the pattern stands for in a file's name; its stem without a `*`."""
+    if "*" not in pattern:
+        return Path(name).stem
+    head, tail = pattern.split("*", 1)
+    return name[len(head) : len(name) - len(tail)]
+
+
+def check_colors(colors: dict | None, classes: list[str]) -> dict[str, tuple[int, int, int]]:
+    if not colors:
+        return {}
+    unknown = [name for name in colors if name not in (*classes, "ignore")]
+    missing = [name for name in classes if name not in colors]
+    if unknown or missing:
+        raise ValueError(
+            f"colors names {unknown[0]!r}, which is not in classes"
+            if unknown
+            else f"colors has no colour for the class {missing[0]!r}"
+        )
+    return colors
+
+
+def check_remap(remap: dict | None, ignore_index: int) -> dict[int, int]:
+    try:
+        return {
+            int(value): ignore_index if new == "ignore" else int(new)
+            for value, new in (remap or {}).items()
+        }
+    except ValueError:
+        raise ValueError(
+            f'remap is {remap}; give stored values and new ids, such as {{"255": 1, "7": "ignore"}}'
+        ) from None

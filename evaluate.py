@@ -1,0 +1,117 @@
+"""Score a trained model on a labelled split, and show what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from pathlib import Path
+
+import torch
+
+from dataloaders import make_dataset, make_loader
+from inference import Predict, load
+from utils.command import import_packages, run
+from utils.device import choose_devices
+from utils.errors import UserError
+from utils.evaluate import evaluate
+from utils.image_io import write_png
+from utils.metrics import MetricGroup
+from utils.tables import score_table
+from utils.worst import WorstImages
+
+log = logging.getLogger("segforge")
+
+SHOWN = 8
+
+
+def split_section(config: dict, split: str | None, data_dir: str | None) -> dict:
+    """The loader section that gives a split: test_loader where it is that one, else val_loader's.
+
+    Raises:
+        UserError: If the config has no loader to take.
+    """
+    sections = [
+        s for s in (config["val_loader"], config["test_loader"], config["train_loader"]) if s
+    ]
+    section = next((s for s in sections if s["args"].get("split") == split), sections[0])
+    args = dict(section["args"])
+    if split:
+        args["split"] = split
+    if data_dir:
+        args["data_dir"] = data_dir
+    return {**section, "args": args}
+
+
+def metric_of(predict: Predict) -> MetricGroup:
+    config = predict.config
+    return MetricGroup(
+        config["metric"], len(predict.classes), config["ignore_index"], predict.classes
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    import_packages(args.imports)
+    device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
+    predict = load(args.model, device, args.mode)
+    section = split_section(predict.config, args.split, args.data_dir)
+    dataset = make_dataset(
+        section, predict.config["ignore_index"], normalization=predict.normalization
+    )
+    if list(dataset.classes) != list(predict.classes):
+        raise UserError(
+            f"the data set has the classes {', '.join(dataset.classes)}; the model was "
+            f"trained on {', '.join(predict.classes)}"
+        )
+    output = args.output or args.model.parent / f"evaluation_{dataset.split}"
+    worst = WorstImages(metric_of(predict), dataset, SHOWN)
+    metric = metric_of(predict)
+    scores = evaluate(
+        predict.model,
+        make_loader(section, dataset, False),
+        predict.predictor,
+        predict.labeler,
+        metric,
+        device,
+        dtype=predict.dtype,
+        postprocess=predict.postprocess,
+        visit=worst.visit,
+        title=f"scoring {dataset.split}",
+    )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({k: None if math.isnan(v) else v for k, v in scores.items()}, indent=2)
+        (output / "scores.json").write_text(text + "\n")
+        (output / "scores.txt").write_text(score_table(scores) + "\n")
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written: {error.strerror}") from error
+    for name, picture in metric.pictures().items():
+        write_png(output / f"{name}.png", picture)
+    write_png(output / "worst.png", worst.sheet())
+    log.info("%s", score_table(scores))
+    log.info("%d images of %s; scores and pictures in %s", len(dataset), dataset.split, output)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
+    parser.add_argument("--split", help="part of the data set (validation's)")
+    parser.add_argument("--data-dir", help="folder of the data set (the config's)")
+    parser.add_argument("--mode", help="predictor, such as whole; the checkpoint's without it")
+    parser.add_argument("-o", "--output", type=Path, help="(evaluation_<split> beside the model)")
+    parser.add_argument("-d", "--device", help='"cpu", or a GPU number')
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import a package that registers classes of your own",
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    raise SystemExit(run(lambda: main(arguments)))

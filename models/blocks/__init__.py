@@ -1,0 +1,1 @@
+"""Parts that models share; no part knows a model."""

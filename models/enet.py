@@ -1,0 +1,202 @@
+"""ENet: a small, fast network trained from scratch.
+
+Paszke et al., ENet: A Deep Neural Network Architecture for Real-Time Semantic Segmentation, 2016
+(arXiv:1606.02147).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from base.base_model import MODELS, BaseModel
+from models.blocks.init import initialize
+
+
+@MODELS.register
+class ENet(BaseModel):
+    """Early downsampling, bottlenecks with dilated and asymmetric kernels, a light decoder.
+
+    As the paper's Table 1: stages 1 to 3 encode with PReLU (one slope a layer), 4 and 5 decode with
+    ReLU, and upsampling puts values back where max pooling took them. No convolution has a bias.
+    The image is padded to a multiple of 8 by its own edge, and the scores are cut back to its size.
+
+    Args:
+        out_channels: Channels of the output, or of each named output.
+        in_channels: Channels of the image.
+        dropout: Share of channels dropped in stage 1, and in stages 2 to 5.
+        freeze_bn: Keep every batch norm as it is.
+    Shape:
+        image (B, in_channels, H, W) -> {"out": (B, out_channels, H, W)}.
+    """
+
+    stride = 8
+
+    def __init__(
+        self,
+        out_channels: int | dict[str, int],
+        in_channels: int = 3,
+        dropout: tuple[float, float] = (0.01, 0.1),
+        freeze_bn: bool = False,
+    ):
+        super().__init__()
+        first, later = dropout
+        self.in_channels = in_channels
+        self.initial = InitialBlock(in_channels, 16)
+        self.down1 = DownBottleneck(16, 64, first)
+        self.stage1 = nn.Sequential(*(Bottleneck(64, first) for _ in range(4)))
+        self.down2 = DownBottleneck(64, 128, later)
+        self.stage2 = context_stage(later)
+        self.stage3 = context_stage(later)
+        self.up4 = UpBottleneck(128, 64, later)
+        self.stage4 = nn.Sequential(*(Bottleneck(64, later, act=nn.ReLU) for _ in range(2)))
+        self.up5 = UpBottleneck(64, 16, later)
+        self.stage5 = Bottleneck(16, later, act=nn.ReLU)
+        named = out_channels if isinstance(out_channels, dict) else {"out": out_channels}
+        self.head = nn.ModuleDict(
+            {
+                name: nn.ConvTranspose2d(
+                    16, channels, 3, stride=2, padding=1, output_padding=1, bias=False
+                )
+                for name, channels in named.items()
+            }
+        )
+        initialize(self)
+        self.freeze(bn=freeze_bn)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        height, width = image.shape[-2:]
+        pad = (-width % self.stride, -height % self.stride)
+        x = F.pad(image, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else image
+        x = self.initial(x)
+        x, places1 = self.down1(x)
+        x = self.stage1(x)
+        x, places2 = self.down2(x)
+        x = self.stage3(self.stage2(x))
+        x = self.stage4(self.up4(x, places2))
+        x = self.stage5(self.up5(x, places1))
+        return {name: head(x)[..., :height, :width] for name, head in self.head.items()}
+
+
+class InitialBlock(nn.Module):
+    """A strided convolution beside max pooling of the image, concatenated (Figure 2a)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels - in_channels, 3, stride=2, padding=1, bias=False
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.norm_act = nn.Sequential(nn.BatchNorm2d(out_channels), nn.PReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm_act(torch.cat([self.conv(x), self.pool(x)], dim=1))
+
+
+def conv_norm_act(conv: nn.Module, act: type[nn.Module]) -> nn.Sequential:
+    """A convolution, a batch norm of its width and an activation."""
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), act())
+
+
+class Bottleneck(nn.Module):
+    """1x1 to a quarter of the width, a kernel, 1x1 back, dropout; added to the input (Figure 2b).
+
+    A norm and an activation follow every convolution, the last included.
+
+    Args:
+        channels: Width in and out.
+        dropout: Share of channels dropped on the branch.
+        dilation: Distance between the 3x3 kernel's taps, in pixels.
+        asymmetric: A 5x1 and a 1x5 kernel in place of the 3x3.
+        act: Activation.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dropout: float,
+        dilation: int = 1,
+        asymmetric: bool = False,
+        act: type[nn.Module] = nn.PReLU,
+    ):
+        super().__init__()
+        inner = channels // 4
+        if asymmetric:
+            kernels = [
+                nn.Conv2d(inner, inner, (5, 1), padding=(2, 0), bias=False),
+                nn.Conv2d(inner, inner, (1, 5), padding=(0, 2), bias=False),
+            ]
+        else:
+            kernels = [nn.Conv2d(inner, inner, 3, padding=dilation, dilation=dilation, bias=False)]
+        self.branch = nn.Sequential(
+            conv_norm_act(nn.Conv2d(channels, inner, 1, bias=False), act),
+            *(conv_norm_act(kernel, act) for kernel in kernels),
+            conv_norm_act(nn.Conv2d(inner, channels, 1, bias=False), act),
+            nn.Dropout2d(dropout),
+        )
+        self.act = act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x + self.branch(x))
+
+
+class DownBottleneck(nn.Module):
+    """A bottleneck at stride 2 beside max pooling, whose new channels are zero.
+
+    Returns the map and the places the maxima came from.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float):
+        super().__init__()
+        inner = in_channels // 4
+        self.extra = out_channels - in_channels
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.branch = nn.Sequential(
+            conv_norm_act(nn.Conv2d(in_channels, inner, 2, stride=2, bias=False), nn.PReLU),
+            conv_norm_act(nn.Conv2d(inner, inner, 3, padding=1, bias=False), nn.PReLU),
+            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), nn.PReLU),
+            nn.Dropout2d(dropout),
+        )
+        self.act = nn.PReLU()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        pooled, places = self.pool(x)
+        pooled = F.pad(pooled, (0, 0, 0, 0, 0, self.extra))
+        return self.act(pooled + self.branch(x)), places
+
+
+class UpBottleneck(nn.Module):
+    """A bottleneck with a 2x2 transposed convolution beside max unpooling."""
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float):
+        super().__init__()
+        inner = in_channels // 4
+        self.main = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+        )
+        self.unpool = nn.MaxUnpool2d(2)
+        self.branch = nn.Sequential(
+            conv_norm_act(nn.Conv2d(in_channels, inner, 1, bias=False), nn.ReLU),
+            conv_norm_act(nn.ConvTranspose2d(inner, inner, 2, stride=2, bias=False), nn.ReLU),
+            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), nn.ReLU),
+            nn.Dropout2d(dropout),
+        )
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        return self.act(self.unpool(self.main(x), places) + self.branch(x))
+
+
+def context_stage(dropout: float) -> nn.Sequential:
+    """Stage 2, and again stage 3: plain, dilated and asymmetric bottlenecks in turn."""
+    return nn.Sequential(
+        Bottleneck(128, dropout),
+        Bottleneck(128, dropout, dilation=2),
+        Bottleneck(128, dropout, asymmetric=True),
+        Bottleneck(128, dropout, dilation=4),
+        Bottleneck(128, dropout),
+        Bottleneck(128, dropout, dilation=8),
+        Bottleneck(128, dropout, asymmetric=True),
+        Bottleneck(128, dropout, dilation=16),
+    )

@@ -1,0 +1,53 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+TINY = {
+    "name": "tiny",
+    "arch": {"type": "ENet", "args": {}},
+    "train_loader": {
+        "type": "Shapes",
+        "args": {
+            "length": 6,
+            "size": 32,
+            "batch_size": 2,
+            "shuffle": True,
+            "augment": True,
+            "flip": True,
+        },
+    },
+    "val_loader": {"type": "Shapes", "args": {"split": "val", "length": 3, "size": 32}},
+    "loss": "CrossEntropy",
+    "optimizer": {"type": "SGD", "args": {"lr": 0.01, "momentum": 0.9}},
+    "lr_scheduler": {"type": "Poly"},
+    "trainer": {"epochs": 2, "tensorboard": False},
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test sees what another, or the user, has cached."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def tiny(tmp_path) -> dict:
+    """A config that trains in a second, into the test's folder."""
+    config = copy.deepcopy(TINY)
+    config["trainer"]["save_dir"] = str(tmp_path / "saved")
+    return config
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real samples; tests that need it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data in {DATA}")
+    return DATA

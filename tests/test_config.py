@@ -1,0 +1,169 @@
+"""Reading, extending, overriding and checking a config."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import train
+from tools import export_schema
+from utils.config import check, difference, merge, override, plain_json, read_config
+from utils.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.json"))
+CONFIGS = [path for path in CONFIGS if path.name != "schema.json"]
+
+
+def write(path: Path, config) -> Path:
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    return path
+
+
+def test_comments_and_trailing_commas():
+    text = '{"a": "// no comment, /* nor */ this", // one\n /* two\n lines */ "b": [1, 2,],}'
+    assert json.loads(plain_json(text)) == {"a": "// no comment, /* nor */ this", "b": [1, 2]}
+
+
+def test_comments_keep_lines_and_columns():
+    text = '{"a": 1, /* x */ "b" 2}'
+    with pytest.raises(json.JSONDecodeError) as error:
+        json.loads(plain_json(text))
+    assert error.value.colno == text.index("2") + 1
+
+
+def test_extends_merges_objects_and_replaces_the_rest(tmp_path, tiny):
+    write(tmp_path / "base.json", tiny)
+    child = write(
+        tmp_path / "child.json",
+        {"extends": "base.json", "name": "child", "trainer": {"epochs": 5}},
+    )
+    config = read_config(child)
+    assert config["name"] == "child"
+    assert config["trainer"]["epochs"] == 5
+    assert config["trainer"]["save_dir"] == tiny["trainer"]["save_dir"]
+
+
+def test_extends_several_in_order(tmp_path, tiny):
+    write(tmp_path / "base.json", tiny)
+    write(tmp_path / "more.json", {"seed": 3, "name": "more"})
+    child = write(tmp_path / "child.json", {"extends": ["base.json", "more.json"]})
+    assert read_config(child)["seed"] == 3 and read_config(child)["name"] == "more"
+
+
+def test_a_new_type_drops_the_old_args():
+    base = {"arch": {"type": "UNet", "args": {"backbone": "resnet18"}}}
+    assert merge(base, {"arch": {"type": "ENet"}}) == {"arch": {"type": "ENet"}}
+    kept = merge(base, {"arch": {"args": {"in_channels": 1}}})
+    assert kept["arch"]["args"] == {"backbone": "resnet18", "in_channels": 1}
+
+
+def test_overrides():
+    config = {"a": {"b": [1, {"c": 2}]}}
+    for text in ("a.b.0=5", "a.b.1.c=[1, 2]", "a.x=hello", "new.key=true", "a.n=null"):
+        override(config, text)
+    assert config == {
+        "a": {"b": [5, {"c": [1, 2]}], "x": "hello", "n": None},
+        "new": {"key": True},
+    }
+
+
+def test_all_problems_at_once(tiny):
+    tiny["arch"] = {"type": "UNett"}
+    tiny["optimiser"] = {}
+    tiny["trainer"]["epochs"] = "ten"
+    tiny["train_loader"]["args"]["batchsize"] = 2
+    tiny["loss"] = "CrossEntropi"
+    with pytest.raises(UserError) as error:
+        check(tiny)
+    text = str(error.value)
+    for line in (
+        "arch.type: unknown 'UNett'; did you mean 'UNet' or 'ENet'?",
+        "top level: unknown key 'optimiser'; did you mean 'optimizer'?",
+        'trainer.epochs: "ten" is not a whole number',
+        "train_loader.args: unknown key 'batchsize'; did you mean 'batch_size'",
+        "loss: unknown 'CrossEntropi'; did you mean 'CrossEntropy'",
+    ):
+        assert line in text, text
+
+
+@pytest.mark.parametrize(
+    "place, value, message",
+    [
+        ("loss", [{"type": "CrossEntropy", "weigth": 2}], "loss.0: unknown key 'weigth'"),
+        ("trainer.amp", "bf61", "trainer.amp: unknown 'bf61'; did you mean 'bf16'"),
+        ("trainer.epochs", 2.0, "trainer.epochs: 2.0 is not"),
+        ("trainer.type", "Trainr", "trainer.type: unknown 'Trainr'; did you mean 'Trainer'?"),
+        ("train_loader.args.crop_size", "big", 'train_loader.args.crop_size: "big" is not'),
+        ("arch", None, "arch: null is not an object"),
+        ("arch.args.out_channels", 3, "arch.args: unknown key 'out_channels'"),
+        ("optimizer.args.lr", "fast", 'optimizer.args.lr: "fast" is not a number'),
+        ("metric", {"type": "IOU"}, "metric.type: unknown 'IOU'; did you mean 'IoU'?"),
+    ],
+)
+def test_messages(tiny, place, value, message):
+    override(tiny, f"{place}={json.dumps(value)}")
+    with pytest.raises(UserError) as error:
+        check(tiny)
+    assert message in str(error.value)
+
+
+def test_pytorch_segmentations_file_is_a_config(tmp_path):
+    """The config.json of its README, comments and all, under today's architectures."""
+    path = Path(__file__).parent / "pytorch_segmentation.json"
+    config = read_config(
+        path,
+        [
+            "arch.type=UNet",
+            "train_loader.type=CamVid",
+            "val_loader.type=CamVid",
+            "train_loader.args.split=train",
+        ],
+    )
+    assert config["loss"] == "CrossEntropyLoss2d"
+    assert config["trainer"]["monitor"] == "max Mean_IoU"
+
+
+def test_difference():
+    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ["a.c: 2 -> 3"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_valid_and_explains_itself(path):
+    config = read_config(path)
+    assert config["about"]
+    assert "$schema" in path.read_text()
+
+
+def test_the_schema_file_is_fresh():
+    assert export_schema.TARGET.read_text() == export_schema.text(), (
+        "configs/schema.json is stale; run python tools/export_schema.py"
+    )
+
+
+def test_checking_is_fast(tiny):
+    start = time.perf_counter()
+    check(tiny)
+    assert time.perf_counter() - start < 1
+
+
+def test_list_and_describe(capsys):
+    train.main(train.parse(["--list"]))
+    listed = capsys.readouterr().out
+    assert "UNet" in listed and "CrossEntropyLoss2d" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    train.main(train.parse(["--describe", "UNet"]))
+    described = capsys.readouterr().out
+    assert "backbone: string" in described and "Name of the encoder" in described
+
+
+def test_describe_an_unknown_name():
+    done = subprocess.run(
+        [sys.executable, "train.py", "--describe", "Unet"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is nothing called 'Unet'; did you mean 'UNet'")

@@ -1,0 +1,319 @@
+"""What every data set promises; layouts written to disk; the real samples."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from base.base_dataloader import BaseDataLoader, EpochSampler
+from dataloaders import DATASETS, make_dataset, make_loader
+from dataloaders.check import check_dataset
+from utils.errors import UserError
+from utils.image_io import read_image, read_label, write_png
+from utils.normalization import Normalization, make_normalization
+
+CLASSES = ["ground", "tree", "house"]
+
+
+def noise(height=12, width=16, channels=3, dtype=np.uint8) -> np.ndarray:
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+
+
+def ids(height=12, width=16, classes=3) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, classes, (height, width), dtype=np.uint8)
+
+
+def make_folder(root, count=3, label=ids, image=noise):
+    for index in range(count):
+        write_png(root / "images" / f"{index}.png", image())
+        write_png(root / "labels" / f"{index}.png", label())
+    return root
+
+
+def folder(root, **args):
+    spec = {"type": "Folder", "args": {"data_dir": str(root), "classes": CLASSES, **args}}
+    return DATASETS.build(spec, ignore_index=255)
+
+
+def make_camvid(root, split="train", count=2):
+    for index in range(count):
+        write_png(root / split / f"{index}.png", noise())
+        write_png(root / f"{split}annot" / f"{index}.png", ids(classes=12))
+    return root
+
+
+# --- contract -------------------------------------------------------------------------------------
+
+
+def any_dataset(name, tmp_path):
+    if name == "CamVid":
+        return DATASETS.build({"type": name, "args": {"data_dir": str(make_camvid(tmp_path))}})
+    if name == "Folder":
+        return folder(make_folder(tmp_path))
+    return DATASETS.build({"type": name, "args": {"length": 3, "size": 32}})
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_items(name, tmp_path):
+    dataset = any_dataset(name, tmp_path)
+    item = dataset[0]
+    channels, height, width = item["image"].shape
+    assert item["image"].dtype == torch.float32 and channels == dataset.channels
+    assert item["target"].shape == (height, width) and item["target"].dtype == torch.int64
+    allowed = {*range(len(dataset.classes)), dataset.ignore_index}
+    assert set(item["target"].unique().tolist()) <= allowed
+    assert isinstance(item["name"], str) and item["meta"]["size"] == (height, width)
+    assert len(dataset.palette) == len(dataset.classes)
+    assert len({entry.name for entry in dataset.entries}) == len(dataset)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_reading_twice_gives_the_same(name, tmp_path):
+    dataset = any_dataset(name, tmp_path)
+    assert torch.equal(dataset[1]["image"], dataset[1]["image"])
+    assert not torch.equal(dataset[0]["target"], dataset[1]["target"]) or name != "Shapes"
+
+
+# --- CamVid ---------------------------------------------------------------------------------------
+
+
+def test_camvid_void_is_ignored(tmp_path):
+    dataset = any_dataset("CamVid", tmp_path)
+    raw = read_label(dataset.entries[0].label)
+    target = dataset[0]["target"].numpy()
+    assert np.array_equal(target == 255, raw == 11)
+    assert np.array_equal(target[raw != 11], raw[raw != 11])
+
+
+def test_camvid_list_file_and_trainval(tmp_path):
+    make_camvid(make_camvid(tmp_path), "val", 1)
+    lines = "/SegNet/CamVid/train/1.png /SegNet/CamVid/trainannot/1.png\n"
+    (tmp_path / "train.txt").write_text(lines)
+    spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path), "split": "trainval"}}
+    assert [entry.name for entry in DATASETS.build(spec).entries] == ["1", "0"]
+
+
+def test_real_camvid(real_data):
+    args = {"data_dir": str(real_data / "camvid")}
+    sizes = {"train": 367, "val": 101}
+    for split, count in sizes.items():
+        dataset = DATASETS.build({"type": "CamVid", "args": {**args, "split": split}})
+        assert len(dataset) == count
+    assert dataset[0]["image"].shape == (3, 360, 480)
+    assert dataset[0]["target"].max() == 255
+
+
+# --- Folder ---------------------------------------------------------------------------------------
+
+
+def test_folder_layouts(tmp_path):
+    make_folder(tmp_path / "a" / "train")
+    assert len(folder(tmp_path / "a", split="train")) == 3
+    for kind in ("images", "labels"):
+        write_png(tmp_path / "b" / kind / "val" / "x.png", ids())
+    assert [e.name for e in folder(tmp_path / "b", split="val").entries] == ["x"]
+
+
+def test_folder_globs(tmp_path):
+    for name in ("a", "b"):
+        write_png(tmp_path / "val" / name / f"{name}_photo.png", noise())
+        write_png(tmp_path / "val" / name / f"{name}_mask.png", ids())
+    data = folder(
+        tmp_path, split="val", images="{split}/*/*_photo.png", labels="{split}/*/*_mask.png"
+    )
+    assert [e.name for e in data.entries] == ["a", "b"]
+    assert data.entries[0].label.name == "a_mask.png"
+
+
+def test_folder_list(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "train.lst").write_text(
+        "images/2.png labels/2.png\n\n/images/0.png /labels/0.png\n"
+    )
+    data = folder(tmp_path, list="{split}.lst")
+    assert [e.name for e in data.entries] == ["images/2", "images/0"]
+
+
+def test_folder_palette_png_keeps_its_indices(tmp_path):
+    palette = [[9, 9, 9], [1, 2, 3], [200, 0, 0]]
+    write_png(tmp_path / "images" / "0.png", noise())
+    write_png(tmp_path / "labels" / "0.png", ids(), palette)
+    assert np.array_equal(folder(tmp_path)[0]["target"].numpy(), ids())
+
+
+def test_folder_colours(tmp_path):
+    table = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 128], [9, 9, 9]], np.uint8)
+    make_folder(tmp_path, label=lambda: table[ids(classes=4)])
+    colors = {name: table[i].tolist() for i, name in enumerate(CLASSES)} | {"ignore": [9, 9, 9]}
+    target = folder(tmp_path, colors=colors)[0]["target"].numpy()
+    assert np.array_equal(target, np.where(ids(classes=4) == 3, 255, ids(classes=4)))
+
+
+def test_folder_remap_of_masks(tmp_path):
+    make_folder(tmp_path, label=lambda: ids(classes=2) * 255)
+    data = folder(tmp_path, classes=["no", "yes"], remap={"255": 1})
+    assert np.array_equal(data[0]["target"].numpy(), ids(classes=2))
+    ignored = folder(tmp_path, classes=["no", "yes"], remap={"0": "ignore", "255": 0})
+    assert set(ignored[0]["target"].unique().tolist()) == {0, 255}
+
+
+def test_sixteen_bits_and_channels(tmp_path):
+    deep = noise(channels=1, dtype=np.uint16)
+    path = tmp_path / "images" / "0.png"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), deep)
+    write_png(tmp_path / "labels" / "0.png", ids())
+    data = folder(tmp_path, channels=1)
+    data.prepare(None, make_normalization(data, [[0.5], [0.5]]))
+    expected = (deep / 65535 - 0.5) / 0.5
+    np.testing.assert_allclose(data[0]["image"][0].numpy(), expected, atol=1e-4)
+
+
+def test_many_channels(tmp_path):
+    path = tmp_path / "x.tiff"
+    stack = noise(channels=6)
+    pages = [np.ascontiguousarray(stack[:, :, i]) for i in range(3)]
+    cv2.imwrite(str(path), cv2.merge(pages + [pages[0]]))
+    assert read_image(path, 4).shape == (12, 16, 4)
+    with pytest.raises(UserError, match="holds 4 channels; the config asks for 6"):
+        read_image(path, 6)
+
+
+def test_read_image_as_rgb(tmp_path):
+    rgba = noise(channels=4)
+    Image.fromarray(rgba, "RGBA").save(tmp_path / "rgba.png")
+    assert np.array_equal(read_image(tmp_path / "rgba.png"), rgba[:, :, :3])
+    write_png(tmp_path / "grey.png", ids())
+    assert np.array_equal(read_image(tmp_path / "grey.png"), np.repeat(ids()[:, :, None], 3, 2))
+
+
+# --- Shapes ---------------------------------------------------------------------------------------
+
+
+def test_shapes_follow_from_the_split_and_index():
+    long = DATASETS.build({"type": "Shapes", "args": {"length": 9}})
+    short = DATASETS.build({"type": "Shapes", "args": {"length": 2}})
+    val = DATASETS.build({"type": "Shapes", "args": {"split": "val", "length": 2}})
+    assert torch.equal(long[1]["image"], short[1]["image"])
+    assert not torch.equal(val[1]["image"], short[1]["image"])
+
+
+def test_shapes_with_both_targets_and_a_void_rim():
+    data = DATASETS.build({"type": "Shapes", "args": {"length": 2, "target": "both", "void": 1}})
+    target = data[0]["target"]
+    assert set(target) == {"semantic", "instance"}
+    assert torch.equal(target["semantic"] == 255, target["instance"] == -1)
+    assert (target["semantic"] == 255).any()
+    assert torch.equal(target["semantic"] == 0, target["instance"] == 0)
+    for number in target["instance"].unique().tolist():
+        assert len(target["semantic"][target["instance"] == number].unique()) == 1
+
+
+# --- the check before training --------------------------------------------------------------------
+
+
+def test_check_counts_and_remembers(tmp_path):
+    data = folder(make_folder(tmp_path))
+    counts = check_dataset(data)
+    assert counts == (3 * np.bincount(ids().ravel(), minlength=3)).tolist()
+    (tmp_path / "labels" / "0.png").touch()
+    data.read = None  # a changed file is looked at again, and here that fails
+    with pytest.raises(TypeError):
+        check_dataset(data)
+
+
+def test_check_is_cached(tmp_path):
+    data = folder(make_folder(tmp_path))
+    counts = check_dataset(data)
+    data.read = None
+    assert check_dataset(data) == counts
+
+
+# --- loaders --------------------------------------------------------------------------------------
+
+
+def loader(workers=0, **args):
+    section = {
+        "type": "Shapes",
+        "args": {
+            "length": 7,
+            "size": 32,
+            "batch_size": 2,
+            "shuffle": True,
+            "augment": True,
+            "flip": True,
+            "rotate": True,
+            "blur": True,
+            "num_workers": workers,
+            **args,
+        },
+    }
+    dataset = make_dataset(section, None, training=True, seed=3)
+    return make_loader(section, dataset, True, seed=3)
+
+
+def test_workers_change_nothing():
+    alone, many = list(loader(0)), list(loader(2))
+    assert [b["name"] for b in alone] == [b["name"] for b in many]
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(alone, many, strict=True))
+
+
+def test_epochs_differ_and_positions_resume():
+    load = loader()
+    first = [b["name"] for b in load]
+    load.order.load({"epoch": 1, "position": 0, "batches": 4})
+    second = [b["name"] for b in load]
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) and first != second
+    load.order.load({"epoch": 1, "position": 2, "batches": 4})
+    assert [b["name"] for b in load] == second[2:]
+
+
+def test_sampler_counts():
+    order = EpochSampler(7, 2, False, False, 0)
+    assert len(order) == 4 and len(list(order)) == 4
+    assert len(EpochSampler(7, 2, False, True, 0)) == 3
+    for _ in range(5):
+        order.advance()
+    assert (order.epoch, order.position) == (1, 1)
+
+
+def test_drop_last_that_leaves_nothing():
+    data = DATASETS.build({"type": "Shapes", "args": {"length": 3}})
+    with pytest.raises(ValueError, match="leaves no batch of 3 images"):
+        BaseDataLoader(data, batch_size=4, drop_last=True)
+
+
+# --- normalisation --------------------------------------------------------------------------------
+
+
+def test_normalization_and_back():
+    image = noise()
+    normal = Normalization()
+    expected = (image / 255 - normal.mean) / np.array(normal.std)
+    np.testing.assert_allclose(normal(image).numpy(), expected.transpose(2, 0, 1), atol=1e-5)
+    assert np.array_equal(normal.undo(normal(image)), image)
+
+
+def test_normalization_by_image():
+    values = Normalization((), ())(noise())
+    assert values.mean((1, 2)).abs().max() < 1e-5
+    assert (values.std((1, 2), unbiased=False) - 1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "normalize, message",
+    [
+        ("dataset", "Shapes has no statistics"),
+        ([[0.5], [0.5]], "1 means and 1 deviations for images of 3 channels"),
+        ([[0.5, 0.5, 0.5], [0, 1, 1]], "deviations are above zero"),
+        ([[0.5, 0.5, 0.5]], "is a list of 1; give \\[mean, std\\]"),
+    ],
+)
+def test_bad_normalization(normalize, message):
+    data = DATASETS.build({"type": "Shapes", "args": {"length": 1}})
+    with pytest.raises(UserError, match=message):
+        make_normalization(data, normalize)

@@ -1,0 +1,121 @@
+"""Checkpoints: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.errors import UserError
+from utils.registry import suggest
+
+
+def save(state: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint to a temporary file, sync it, and rename it into place.
+
+    Args:
+        state: Tensors and plain types only, so that `weights_only` loading reads it.
+        path: Its folder exists.
+
+    Raises:
+        UserError: If it cannot be written; an older file of that name is left as it was.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path} could not be written: {error}") from error
+
+
+def load(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint or a state dict onto the CPU.
+
+    Raises:
+        UserError: If it is missing, damaged, or holds anything but tensors and plain types.
+    """
+    path = Path(path)
+    if not path.is_file():
+        close = (
+            suggest(path.name, [p.name for p in path.parent.glob("*.pth")])
+            if path.parent.is_dir() and any(path.parent.glob("*.pth"))
+            else "check the path"
+        )
+        raise UserError(f"there is no checkpoint {path}; {close}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+            raise UserError(
+                f"{path} holds more than tensors and plain values, and reading it would run code "
+                "from it, so it is refused; if you trust where it comes from, load it yourself "
+                "with torch.load(..., weights_only=False) and save its state_dict alone"
+            ) from error
+        raise UserError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is damaged, probably cut short ({path.stat().st_size} bytes); take "
+            "an earlier checkpoint of that run"
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, not a checkpoint")
+    return state
+
+
+def load_run(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint of ours.
+
+    Raises:
+        UserError: As `load`, or if it is a file of another kind.
+    """
+    state = load(path)
+    missing = [
+        key for key in ("config", "classes", "state_dict", "normalization") if key not in state
+    ]
+    if missing:
+        raise UserError(
+            f"{path} is no checkpoint of a run here: it has no {', '.join(missing)}; plain "
+            'weights go into a config\'s "init_from"'
+        )
+    return state
+
+
+def load_weights(model: nn.Module, state: dict[str, Any], source: Path | str) -> None:
+    """Fill a model with a state dict that must fit it exactly.
+
+    Raises:
+        UserError: Saying how much matched, and the first tensors that did not.
+    """
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    extra = [key for key in state if key not in own]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} here {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if missing or extra or shapes:
+        matched = len(own) - len(missing) - len(shapes)
+        parts = [f"{matched} of {len(own)} tensors match"]
+        for what, names in (
+            ("missing", missing),
+            ("not in this model", extra),
+            ("of another shape", shapes),
+        ):
+            if names:
+                parts.append(
+                    f"{len(names)} {what} ({', '.join(names[:2])}"
+                    f"{', ...' if len(names) > 2 else ''})"
+                )
+        raise UserError(
+            f"{source} does not fit the model {type(model).__name__}: {'; '.join(parts)}"
+        )
+    model.load_state_dict(state)

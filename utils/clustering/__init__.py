@@ -1,0 +1,6 @@
+"""Labelers: from a model's maps to a label map; importing this package registers them."""
+
+from utils.clustering.argmax import Argmax
+from utils.clustering.labeler import LABELERS, Labeler
+
+__all__ = ["LABELERS", "Argmax", "Labeler"]

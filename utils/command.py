@@ -1,0 +1,51 @@
+"""What every command does around its work: errors, exit codes, imports of a user's package."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from utils.errors import UserError
+from utils.interrupt import Interrupted
+from utils.logger import start_logging
+
+
+def run(work: Callable[[], None]) -> int:
+    """Do the work; the exit code is 0 when done, 2 for what the user can mend.
+
+    128 + the signal's number after a signal; a fault of the program keeps its traceback, code 1.
+    """
+    start_logging()
+    try:
+        work()
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def import_packages(names: list[str]) -> None:
+    """Import a user's packages, which register their classes; the working directory is searched.
+
+    Raises:
+        UserError: If one is not found.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and name.split(".")[0] != error.name.split(".")[0]:
+                raise  # found, but something it needs is missing
+            raise UserError(
+                f"--import {name}: there is no such package in {os.getcwd()} or on PYTHONPATH"
+            ) from error

@@ -1,0 +1,64 @@
+"""Which device a run uses, and in which precision."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager
+
+import torch
+
+from utils.errors import UserError
+
+log = logging.getLogger("segforge")
+
+
+def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.device]:
+    """Devices to train on, the first one leading.
+
+    Args:
+        n_gpu: Most GPUs to use; 0 for the CPU. Fewer are used, with a warning, where fewer are
+            there.
+        wanted: "cpu", or GPU numbers such as "0,1"; strict, and stronger than n_gpu.
+
+    Raises:
+        UserError: If `wanted` names a device that is not there.
+    """
+    there = torch.cuda.device_count()
+    if wanted is not None:
+        if wanted == "cpu":
+            return [torch.device("cpu")]
+        numbers = [part.strip().removeprefix("cuda:") for part in wanted.split(",")]
+        bad = [n for n in numbers if not n.isdigit() or int(n) >= there]
+        if bad:
+            has = (
+                f"the GPUs 0 to {there - 1}" if there > 1 else "GPU 0 alone" if there else "no GPU"
+            )
+            raise UserError(
+                f"-d {wanted}: there is no device {bad[0]!r}; this machine has {has}; "
+                '"-d cpu" runs on the CPU'
+            )
+        return [torch.device("cuda", int(n)) for n in dict.fromkeys(numbers)]
+    if n_gpu > there:
+        log.warning(
+            "n_gpu is %d, but this machine has %s: running on %s",
+            n_gpu,
+            f"{there} GPU{'s' * (there != 1)}" if there else "no GPU",
+            f"{there}" if there else "the CPU",
+        )
+    used = min(n_gpu, there)
+    return [torch.device("cuda", i) for i in range(used)] or [torch.device("cpu")]
+
+
+def autocast_dtype(amp: bool | str, device: torch.device) -> torch.dtype | None:
+    """The dtype of `trainer.amp` on a device; None for float32.
+
+    True is bfloat16, or float16 on a GPU that has no bfloat16.
+    """
+    if amp is True:
+        amp = "fp16" if device.type == "cuda" and not torch.cuda.is_bf16_supported() else "bf16"
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(amp or "")
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    """Mixed precision on a device; float32 where dtype is None."""
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)

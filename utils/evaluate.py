@@ -1,0 +1,88 @@
+"""The one loop that scores a model: validation in training and evaluate.py both run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from base.base_dataloader import stack, to_device
+from base.base_metric import BaseMetric
+from utils.clustering import Labeler
+from utils.device import autocast
+from utils.predictors import Predictor
+
+Visit = Callable[[dict[str, Any], np.ndarray], None]
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    loader: Iterable[list[dict]],
+    predictor: Predictor,
+    labeler: Labeler,
+    metric: BaseMetric,
+    device: torch.device,
+    loss: nn.Module | None = None,
+    dtype: torch.dtype | None = None,
+    postprocess: Callable[[Tensor], Tensor] | None = None,
+    visit: Visit | None = None,
+    title: str = "validating",
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Scores of a model over a loader, at the size of the labels.
+
+    Args:
+        model: In any mode; it is put back into that mode.
+        loader: Gives lists of samples with "image" (C, H, W), "target", "name" and "meta".
+        predictor: Runs the model over images of any size.
+        labeler: Makes label maps of the outputs.
+        metric: Counts; it is reset first.
+        device: Where the model is.
+        loss: Adds "val_loss", the mean over images of the sum of its terms.
+        dtype: Mixed precision, or None for float32.
+        postprocess: Called on label maps.
+        visit: Called with each sample and its label map (H, W).
+        title: Over the progress bar.
+        check: Called before each batch; may raise to stop.
+    """
+    was_training = model.training
+    model.eval()
+    metric.reset()
+    total = torch.zeros((), device=device)
+    images = 0
+    try:
+        for samples in tqdm(loader, desc=title, unit="batch", leave=False, disable=None):
+            for batch, group in equal_sizes(samples):
+                check()
+                target = to_device(batch["target"], device)
+                with autocast(device, dtype):
+                    outputs = predictor(model, batch["image"].to(device, non_blocking=True))
+                labels = labeler(outputs)
+                if postprocess is not None:
+                    labels = postprocess(labels)
+                metric.update(labels, target, outputs, batch["meta"])
+                images += len(group)
+                if loss is not None:
+                    total += sum(loss(outputs, target).values()) * len(group)
+                if visit is not None:
+                    for sample, found in zip(group, labels.cpu().numpy(), strict=True):
+                        visit(sample, found)
+    finally:
+        model.train(was_training)
+    scores = metric.compute()
+    if loss is not None:
+        scores = {"val_loss": float(total) / max(images, 1), **scores}
+    return scores
+
+
+def equal_sizes(samples: list[dict]) -> Iterator[tuple[dict, list[dict]]]:
+    """Stack neighbours of one size: (batch, its samples)."""
+    for _, group in groupby(samples, key=lambda sample: tuple(sample["image"].shape)):
+        group = list(group)
+        yield stack(group), group

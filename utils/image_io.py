@@ -1,0 +1,114 @@
+"""Reading and writing images, with errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from utils.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+
+def read_image(path: Path, channels: int = 3) -> np.ndarray:
+    """Read an image as (H, W, channels), uint8 or uint16 as stored, RGB where channels is 3.
+
+    For 3 channels grey is repeated, a palette is looked up and alpha is dropped; for 1 colours
+    become grey; for any other number the file must hold just that many. EXIF orientation is
+    applied.
+
+    Raises:
+        UserError: If the file is missing, unreadable, truncated, or holds other channels.
+    """
+    data = read_bytes(path)
+    flags = {
+        3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+        1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+    }
+    image = decode(data, path, flags.get(channels, cv2.IMREAD_UNCHANGED))
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.shape[2] != channels:
+        raise UserError(f"{path} holds {image.shape[2]} channels; the config asks for {channels}")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} holds {image.dtype} values; 8 and 16 bit images can be read")
+    return np.ascontiguousarray(image[:, :, ::-1]) if channels == 3 else image
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Read a label map as stored: (H, W) ids or palette indices, or (H, W, 3) RGB colours.
+
+    Raises:
+        UserError: If the file is missing, unreadable or truncated.
+    """
+    data = read_bytes(path)
+    if path.suffix.lower() == ".png" and data[25:26] == b"\x03":  # palette: keep the indices
+        with Image.open(path) as image:
+            return np.array(image)
+    label = decode(data, path, cv2.IMREAD_UNCHANGED)
+    if label.ndim == 3:
+        return np.ascontiguousarray(label[:, :, 2::-1]) if label.shape[2] >= 3 else label[:, :, 0]
+    return label
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        UserError: If it cannot be read or its end is missing (OpenCV would fill the rest in).
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    jpeg_cut = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    png_cut = data[:4] == b"\x89PNG" and b"IEND" not in data[-64:]
+    if not data or jpeg_cut or png_cut:
+        raise UserError(
+            f"{path} is {'empty' if not data else 'truncated'}; "
+            "copy it again or take it out of the data set"
+        )
+    return data
+
+
+def decode(data: bytes, path: Path, flags: int) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{path} is not an image that can be read ({len(data)} bytes)")
+    return image
+
+
+def write_png(path: Path, image: np.ndarray, palette: list[list[int]] | None = None) -> None:
+    """Write (H, W) ids or (H, W, 3) RGB as PNG.
+
+    Args:
+        path: File; its folder is made.
+        image: uint8 or uint16.
+        palette: RGB of each id, to write ids as a palette image that viewers show in colour.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(image)
+        if palette is not None:
+            picture = (
+                Image.fromarray(image.astype(np.uint8), mode="P") if image.ndim == 2 else picture
+            )
+            picture.putpalette(np.array(full_palette(palette), np.uint8).ravel().tolist())
+        picture.save(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def full_palette(palette: list[list[int]]) -> list[list[int]]:
+    """The palette with black in every place up to 256 that it leaves open."""
+    return [*palette, *([[0, 0, 0]] * (256 - len(palette)))][:256]

@@ -1,0 +1,95 @@
+"""The objective of a run: one loss, or a weighted sum of several on one or more heads."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from base.base_loss import LOSSES
+from utils.errors import UserError
+
+INSTANCE_IGNORE = -1
+
+
+def loss_sections(section: str | dict | list) -> list[dict]:
+    """The `loss` key of a config, a name, a section or a list of them, as a list of sections."""
+    sections = section if isinstance(section, list) else [section]
+    return [{"weight": 1.0, "output": "out", "target": None, **LOSSES.resolve(s)} for s in sections]
+
+
+class WeightedSum(nn.Module):
+    """Every loss of a config's `loss` key, each on its own output and target.
+
+    Args:
+        section: The `loss` key.
+        num_classes: Classes of the data set.
+        ignore_index: The run's ignored label; instance targets ignore -1.
+        class_counts: Pixels of each class in the training labels, where known.
+
+    Attributes:
+        out_channels: What the model must give: channels of "out", or of each named output.
+
+    Raises:
+        UserError: If two losses read one output with different numbers of channels.
+    """
+
+    def __init__(
+        self,
+        section: str | dict | list,
+        num_classes: int,
+        ignore_index: int,
+        class_counts: list[int] | None = None,
+    ):
+        super().__init__()
+        self.sections = loss_sections(section)
+        if not self.sections:
+            raise UserError("loss: the list is empty; name at least one loss")
+        self.losses = nn.ModuleList()
+        channels: dict[str, int] = {}
+        for part in self.sections:
+            ignore = INSTANCE_IGNORE if part["target"] == "instance" else ignore_index
+            loss = LOSSES.build(
+                {"type": part["type"], "args": part["args"]},
+                num_classes=num_classes,
+                ignore_index=ignore,
+                class_counts=class_counts,
+            )
+            self.losses.append(loss)
+            if channels.setdefault(part["output"], loss.out_channels) != loss.out_channels:
+                raise UserError(
+                    f"loss: {part['type']} reads {loss.out_channels} channels of output "
+                    f"{part['output']!r}, another loss {channels[part['output']]}"
+                )
+        self.out_channels = channels["out"] if set(channels) == {"out"} else channels
+
+    def forward(
+        self, outputs: dict[str, Tensor], target: Tensor | dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Weighed terms by name; their sum is the objective.
+
+        A term of another output than "out" is called `<output>_<name>`; a name that comes again
+        gets a number.
+        """
+        terms: dict[str, Tensor] = {}
+        for part, loss in zip(self.sections, self.losses, strict=True):
+            chosen = {**outputs, "out": outputs[part["output"]]}
+            for name, term in loss(chosen, pick(target, part["target"])).items():
+                name = name if part["output"] == "out" else f"{part['output']}_{name}"
+                again = sum(key.split("#")[0] == name for key in terms)
+                terms[f"{name}#{again + 1}" if again else name] = part["weight"] * term
+        return terms
+
+
+def pick(target: Tensor | dict[str, Tensor], name: str | None) -> Tensor:
+    """The target map of that name; the only one where there is but one.
+
+    Raises:
+        UserError: If the data set gives several and none is named, or not that one.
+    """
+    if not isinstance(target, dict):
+        return target
+    if name not in target:
+        raise UserError(
+            f"the data set gives the targets {', '.join(target)}; name one of them as "
+            f'"target" in each section of loss and metric (now {name!r})'
+        )
+    return target[name]

@@ -1,0 +1,62 @@
+"""The metrics of a run: one, or several, each on its own target."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from base.base_metric import METRICS, BaseMetric
+from utils.errors import UserError
+from utils.losses.weighted_sum import INSTANCE_IGNORE, pick
+
+
+class MetricGroup(BaseMetric):
+    """Every metric of a config's `metric` key as one.
+
+    Args:
+        sections: The sections, each with an optional "target".
+        num_classes: Classes of the data set.
+        ignore_index: The run's ignored label; instance targets ignore -1.
+        class_names: Names for per-class scores.
+
+    Raises:
+        UserError: If two metrics give a score of one name.
+    """
+
+    def __init__(
+        self, sections: list[dict], num_classes: int, ignore_index: int, class_names: list[str]
+    ):
+        self.targets = [section.get("target") for section in sections]
+        self.metrics = [
+            METRICS.build(
+                {"type": section["type"], "args": section.get("args", {})},
+                num_classes=num_classes,
+                class_names=class_names,
+                ignore_index=INSTANCE_IGNORE if target == "instance" else ignore_index,
+            )
+            for section, target in zip(sections, self.targets, strict=True)
+        ]
+        names = [name for metric in self.metrics for name in metric.compute()]
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double:
+            raise UserError(f"metric: two metrics give {double[0]!r}; name each metric once")
+
+    def reset(self) -> None:
+        for metric in self.metrics:
+            metric.reset()
+
+    def update(
+        self,
+        labels: Tensor,
+        target: Tensor | dict[str, Tensor],
+        outputs: dict[str, Tensor] | None = None,
+        meta: list[dict] | None = None,
+    ) -> None:
+        for metric, name in zip(self.metrics, self.targets, strict=True):
+            metric.update(labels, pick(target, name), outputs, meta)
+
+    def compute(self) -> dict[str, float]:
+        return {k: v for metric in self.metrics for k, v in metric.compute().items()}
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        return {k: v for metric in self.metrics for k, v in metric.pictures().items()}

@@ -1,0 +1,97 @@
+"""From pixel values to the numbers a network reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """(value / full scale - mean) / std for each channel.
+
+    Attributes:
+        mean: Per channel, 0 to 1; empty to take each image's own.
+        std: Likewise.
+    """
+
+    mean: tuple[float, ...] = tuple(IMAGENET[0])
+    std: tuple[float, ...] = tuple(IMAGENET[1])
+
+    def __call__(self, image: np.ndarray) -> Tensor:
+        """(H, W, C) uint8 or uint16 -> (C, H, W) float32."""
+        scale = np.iinfo(image.dtype).max
+        if self.mean:
+            mean, std = np.float32(self.mean) * scale, np.float32(self.std) * scale
+        else:
+            mean = image.mean((0, 1), dtype=np.float64).astype(np.float32)
+            std = np.maximum(image.std((0, 1), dtype=np.float64), 1e-3).astype(np.float32)
+        values = image.astype(np.float32)
+        values -= mean
+        values /= std
+        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+    def undo(self, image: Tensor) -> np.ndarray:
+        """(C, H, W) float32 -> (H, W, C) uint8, for pictures; stretched where the mean is lost."""
+        values = image.detach().float().cpu().numpy().transpose(1, 2, 0)
+        if self.mean:
+            values = (values * np.float32(self.std) + np.float32(self.mean)) * 255
+        else:
+            low, high = values.min(), values.max()
+            values = (values - low) / max(high - low, 1e-6) * 255
+        return values.round().clip(0, 255).astype(np.uint8)
+
+    def fill(self, scale: float) -> list[float]:
+        """The colour that becomes zero; black where it is not known. `scale` is the full value."""
+        return [value * scale for value in self.mean] or [0.0]
+
+    def state(self) -> dict:
+        """Plain values for a checkpoint."""
+        return {key: list(value) for key, value in asdict(self).items()}
+
+
+def make_normalization(
+    dataset: Any,
+    normalize: Literal["imagenet", "dataset", "image"] | list[list[float]] = "imagenet",
+) -> Normalization:
+    """The `normalize` key of a loader.
+
+    Args:
+        dataset: Gives the channel count, and its statistics for "dataset".
+        normalize: From pixels to network input: "imagenet", "dataset" (its own statistics), "image"
+            (each image's own) or [mean, std], each 0 to 1 a channel.
+
+    Raises:
+        UserError: If the data set has no statistics, or their number is not that of the channels.
+    """
+    if normalize == "image":
+        return Normalization((), ())
+    if normalize == "imagenet":
+        mean, std = IMAGENET
+    elif normalize == "dataset":
+        if dataset.mean is None:
+            raise UserError(
+                f'"normalize": "dataset", but {type(dataset).__name__} has no '
+                'statistics; give [mean, std], "imagenet" or "image"'
+            )
+        mean, std = dataset.mean, dataset.std
+    else:
+        if len(normalize) != 2:
+            raise UserError(f'"normalize" is a list of {len(normalize)}; give [mean, std]')
+        mean, std = normalize
+    if len(mean) != dataset.channels or len(std) != dataset.channels:
+        raise UserError(
+            f'"normalize" has {len(mean)} means and {len(std)} deviations for images '
+            f'of {dataset.channels} channels; give [mean, std] or "image"'
+        )
+    if min(std) <= 0:
+        raise UserError(f'"normalize" has the deviation {min(std)}; deviations are above zero')
+    return Normalization(tuple(mean), tuple(std))

@@ -1,0 +1,24 @@
+"""What a user should know of a config that is valid: printed once, before training."""
+
+from __future__ import annotations
+
+import inspect
+
+from base.base_model import MODELS
+
+
+def notices(config: dict) -> list[str]:
+    """One sentence for each old or omitted key whose meaning here may surprise."""
+    said = []
+    arch = config["arch"]
+    takes = inspect.signature(MODELS[arch["type"]]).parameters
+    if "pretrained" in takes and "pretrained" not in arch["args"]:
+        said.append("arch.args.pretrained is not set: the backbone starts from random weights")
+    if "crop_size" in (config["val_loader"] or {}).get("args", {}):
+        said.append(
+            "val_loader.args.crop_size is not used for scores: validation predicts at the "
+            "labels' size"
+        )
+    if config["use_synch_bn"] and config["n_gpu"] <= 1:
+        said.append("use_synch_bn changes nothing on one device")
+    return said

@@ -1,0 +1,75 @@
+"""torch's optimizers by name, over a model's parameter groups."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
+
+from base.base_model import BaseModel
+from utils.registry import Registry
+
+
+def optimizer_options(differential_lr: bool = False, decay_norm_and_bias: bool = True) -> None:
+    """How the parameters are grouped.
+
+    Args:
+        differential_lr: Train the encoder at a tenth of the learning rate.
+        decay_norm_and_bias: Apply weight decay to norms and biases too, as torch does.
+    """
+
+
+OPTIMIZERS = Registry("optimizer", supplied=("params",), beside=optimizer_options)
+
+for _, cls in inspect.getmembers(torch.optim, inspect.isclass):
+    if issubclass(cls, Optimizer) and cls is not Optimizer:
+        OPTIMIZERS.register(cls)
+
+
+def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
+    """Build the optimizer a config describes.
+
+    Args:
+        section: `{"type", "args", "differential_lr", "decay_norm_and_bias"}`.
+        model: Every trainable parameter of it lands in exactly one group, named "encoder" or
+            "decoder", with "_no_decay" behind for norms and biases that are spared.
+    """
+    groups = model.parameter_groups()
+    if not section.get("decay_norm_and_bias", True):
+        groups = split_decay(model, groups)
+    rate = section.get("args", {}).get("lr")
+    listed = []
+    for name, parameters in groups.items():
+        if not parameters:
+            continue
+        group = {"params": parameters, "name": name}
+        if section.get("differential_lr") and name.startswith("encoder"):
+            group["lr"] = (rate if rate is not None else default_lr(section)) / 10
+        if name.endswith("_no_decay"):
+            group["weight_decay"] = 0.0
+        listed.append(group)
+    return OPTIMIZERS.build(
+        {"type": section["type"], "args": section.get("args", {})}, params=listed
+    )
+
+
+def default_lr(section: dict) -> float:
+    return inspect.signature(OPTIMIZERS[section["type"]]).parameters["lr"].default
+
+
+def split_decay(model: BaseModel, groups: dict[str, list]) -> dict[str, list]:
+    """Divide each group into weights, which decay, and norms and biases, which do not."""
+    norms = (_NormBase, torch.nn.GroupNorm, torch.nn.LayerNorm)
+    spared = {
+        id(p)
+        for m in model.modules()
+        for key, p in m.named_parameters(recurse=False)
+        if isinstance(m, norms) or key == "bias"
+    }
+    split = {}
+    for name, parameters in groups.items():
+        split[name] = [p for p in parameters if id(p) not in spared]
+        split[f"{name}_no_decay"] = [p for p in parameters if id(p) in spared]
+    return split

@@ -1,0 +1,110 @@
+"""What a run says while it trains: terms summed for metrics.csv, TensorBoard, the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from utils.monitor import Monitor
+from utils.progress import Progress
+from utils.run_folder import RunFolder
+from utils.tables import number, score_table
+
+log = logging.getLogger("segforge")
+
+Draw = Callable[[nn.Module], dict[str, np.ndarray]]
+ScoreBatch = Callable[[dict[str, Tensor], Any], tuple[str, float]]
+
+
+class Reporter:
+    """Follows the loss terms and reports points, epochs and validations.
+
+    Args:
+        draw: Gives pictures by tag from a model, after each validation; or None.
+        score_batch: Gives the name and value of a score of one training batch from (outputs,
+            target); None where labels are too dear.
+
+    Attributes:
+        folder: Where it writes; set before training.
+    """
+
+    folder: RunFolder
+
+    def __init__(self, draw: Draw | None, score_batch: ScoreBatch | None):
+        self.draw, self.score_batch = draw, score_batch
+        self.sums: dict[str, float] = {}
+        self.batches = 0
+
+    def count(self, terms: dict[str, float]) -> None:
+        """Add the terms of one batch to the means of this interval between validations."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.batches += 1
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean objective since the last validation; NaN before the first batch."""
+        return sum(self.sums.values()) / self.batches if self.batches else float("nan")
+
+    def point(
+        self,
+        terms: dict[str, float],
+        outputs: dict[str, Tensor],
+        target: Any,
+        optimizer: Optimizer,
+        iteration: int,
+        progress: Progress,
+    ) -> None:
+        """Report one batch to TensorBoard and to the bar."""
+        scalars = {"train/loss": sum(terms.values())}
+        shown = {"loss": scalars["train/loss"]}
+        if len(terms) > 1:
+            scalars |= {f"train/{name}": value for name, value in terms.items()}
+        for index, group in enumerate(optimizer.param_groups):
+            scalars[f"train/lr_{group.get('name', index)}"] = group["lr"]
+        if self.score_batch is not None:
+            key, value = self.score_batch(outputs, target)
+            scalars[f"train/{key}"] = shown[key] = value
+        self.folder.add_scalars(scalars, iteration)
+        progress.show(shown)
+
+    def validation(
+        self,
+        scores: dict[str, float],
+        improved: bool,
+        monitor: Monitor,
+        model: nn.Module,
+        place: dict[str, float],
+    ) -> None:
+        """Report one validation everywhere, and start a new interval.
+
+        Args:
+            scores: By name.
+            improved: Whether it is the best so far.
+            monitor: What decided that.
+            model: The model that was scored, for pictures.
+            place: Leading columns of metrics.csv: epoch, iteration, lr.
+        """
+        iteration = int(place["iteration"])
+        row = {**place, "train_loss": self.mean_loss}
+        if len(self.sums) > 1:
+            row |= {f"train_{name}": total / self.batches for name, total in self.sums.items()}
+        self.folder.add_row(row | scores)
+        self.folder.add_scalars({f"val/{k}": v for k, v in scores.items()}, iteration)
+        if self.draw is not None:
+            for tag, picture in self.draw(model).items():
+                self.folder.add_image(f"val/{tag}", picture, iteration)
+        best = f": best {monitor.key} so far, {number(monitor.best)}" if improved else ""
+        log.info("validation after iteration %d%s\n%s", iteration, best, score_table(scores))
+        self.sums, self.batches = {}, 0
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": dict(self.sums), "batches": self.batches}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.sums, self.batches = dict(state["sums"]), state["batches"]

@@ -1,0 +1,121 @@
+"""What a run leaves behind: config, log, scores, TensorBoard events, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from utils import checkpoint
+from utils.errors import UserError
+
+log = logging.getLogger("segforge")
+
+
+class RunFolder:
+    """One run's folder, `<save_dir>/<name>/<run>`.
+
+    Args:
+        path: The folder; exists.
+        events: Folder of the TensorBoard events, or None for none.
+        start: Iteration the run goes on from; rows and events after it are dropped.
+    """
+
+    def __init__(self, path: Path, events: Path | None = None, start: int = 0):
+        self.path = path
+        self.rows = self._kept_rows(start)
+        self.writer = (
+            SummaryWriter(str(events), purge_step=start + 1 if start else None) if events else None
+        )
+        self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(self._file)
+
+    def save_config(self, config: dict) -> None:
+        (self.path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    def save_checkpoint(self, state: dict[str, Any], name: str) -> Path:
+        checkpoint.save(state, self.path / name)
+        return self.path / name
+
+    def add_row(self, row: dict[str, float | int]) -> None:
+        """Append one validation to metrics.csv; a column that comes later is empty before."""
+        self.rows.append({key: plain(value) for key, value in row.items()})
+        self._write_rows()
+
+    def add_scalars(self, scalars: dict[str, float], iteration: int) -> None:
+        """Write TensorBoard scalars; undefined ones are left out."""
+        for tag, value in scalars.items():
+            if self.writer and math.isfinite(value):
+                self.writer.add_scalar(tag, value, iteration)
+
+    def add_image(self, tag: str, image: np.ndarray, iteration: int) -> None:
+        """Write an (H, W, 3) uint8 picture to TensorBoard."""
+        if self.writer:
+            self.writer.add_image(tag, image, iteration, dataformats="HWC")
+
+    def flush(self) -> None:
+        if self.writer:
+            self.writer.flush()
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+        log.removeHandler(self._file)
+        self._file.close()
+
+    def _kept_rows(self, start: int) -> list[dict]:
+        file = self.path / "metrics.csv"
+        if not file.is_file() or not start:
+            return []
+        with open(file, newline="") as lines:
+            return [row for row in csv.DictReader(lines) if int(row["iteration"]) <= start]
+
+    def _write_rows(self) -> None:
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        part = self.path / "metrics.csv.part"
+        with open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(part, self.path / "metrics.csv")
+
+
+def plain(value: float | int) -> str:
+    """A number for the csv: empty where undefined."""
+    return "" if value != value else repr(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def new_run_folder(save_dir: str, name: str) -> Path:
+    """Make `<save_dir>/<name>/<date_time>`, with a number behind where that is taken.
+
+    Raises:
+        UserError: If it cannot be made or written to.
+    """
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    parent = Path(save_dir) / name
+    for attempt in range(1000):
+        path = parent / (stamp if not attempt else f"{stamp}_{attempt + 1}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError as error:
+            if not path.is_dir():
+                raise unwritable(path, error) from error
+        except OSError as error:
+            raise unwritable(path, error) from error
+    raise UserError(f"{parent} holds too many runs of this second")
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written ({error.strerror}); set trainer.save_dir to a folder that can"
+    )

@@ -1,0 +1,27 @@
+"""How long a run is."""
+
+from __future__ import annotations
+
+import math
+
+
+def run_length(
+    epochs: int | None, iterations: int | None, accumulate: int, per_epoch: int
+) -> tuple[int, int]:
+    """Batches and optimizer steps of a run.
+
+    Args:
+        epochs: Passes over the data, or None.
+        iterations: Batches in place of epochs, or None.
+        accumulate: Batches that make one step.
+        per_epoch: Batches of a pass.
+
+    Raises:
+        ValueError: If not exactly one of epochs and iterations is given, or it is below 1.
+    """
+    if (epochs is None) == (iterations is None):
+        raise ValueError("give either epochs or iterations")
+    total = epochs * per_epoch if iterations is None else iterations
+    if total < 1:
+        raise ValueError(f"epochs is {epochs} and iterations {iterations}; at least 1 is needed")
+    return total, math.ceil(total / accumulate)

@@ -1,0 +1,37 @@
+"""One image with its label maps, on the way from disk to batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Entry(NamedTuple):
+    """Where one sample lies: a name unique in its data set, and its files."""
+
+    name: str
+    image: Path | None = None
+    label: Path | None = None
+
+
+@dataclass
+class Sample:
+    """What transforms change.
+
+    Attributes:
+        name: Name of the sample.
+        image: (H, W, C) uint8 or uint16.
+        maps: Label maps by name ("semantic", "instance"), each (H, W) int32.
+        border: Value that fills what lies outside the image: `"image"` a colour of C numbers, and
+            for each map its ignored label.
+        meta: What a metric may need, and the original size.
+    """
+
+    name: str
+    image: np.ndarray
+    maps: dict[str, np.ndarray]
+    border: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,39 @@
+"""How a run's outputs are predicted, labelled and scored: the config's word, or the loss's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from base.base_loss import LOSSES
+from utils.clustering import LABELERS
+from utils.losses.weighted_sum import loss_sections
+from utils.postprocess import POSTPROCESSORS
+from utils.registry import REGISTRIES
+
+
+def with_defaults(config: dict) -> dict:
+    """The config with predictor, labeler and metric filled in from its first loss."""
+    first = loss_sections(config["loss"])[0]
+    loss = LOSSES[first["type"]]
+    full = dict(config)
+    full["predictor"] = REGISTRIES["predictor"].resolve(config["predictor"] or loss.predictor)
+    labeler = LABELERS.resolve(config["labeler"] or loss.labeler)
+    if config["labeler"] is None and first["output"] != "out":
+        labeler["args"]["output"] = first["output"]
+    full["labeler"] = labeler
+    metric = config["metric"] or {**loss.metric, "target": first["target"]}
+    full["metric"] = [
+        REGISTRIES["metric"].resolve(m) for m in (metric if isinstance(metric, list) else [metric])
+    ]
+    return full
+
+
+def make_postprocess(sections: Sequence[dict]) -> Callable[[Tensor], Tensor] | None:
+    """The steps of a config's `postprocess` as one, or None."""
+    steps = [POSTPROCESSORS.build(section) for section in sections]
+    if not steps:
+        return None
+    return lambda labels: functools.reduce(lambda found, step: step(found), steps, labels)

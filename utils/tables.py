@@ -1,0 +1,37 @@
+"""Scores as text."""
+
+from __future__ import annotations
+
+
+def score_table(scores: dict[str, float]) -> str:
+    """Scores called "<score>/<class>" as a table with a row a class; the others in a line below."""
+    columns = list(dict.fromkeys(key.split("/", 1)[0] for key in scores if "/" in key))
+    rows = list(dict.fromkeys(key.split("/", 1)[1] for key in scores if "/" in key))
+    plain = {key: value for key, value in scores.items() if "/" not in key}
+    lines = []
+    if rows:
+        width = max(len("class"), *(len(row) for row in rows))
+        lines.append("class".ljust(width) + "".join(column.rjust(11) for column in columns))
+        lines += [
+            row.ljust(width)
+            + "".join(number(scores.get(f"{column}/{row}")).rjust(11) for column in columns)
+            for row in rows
+        ]
+    lines += wrapped([f"{key} {number(value)}" for key, value in plain.items()])
+    return "\n".join(lines)
+
+
+def number(value: float | None) -> str:
+    """Four decimals; a dash where there is no score."""
+    return "-" if value is None or value != value else f"{value:.4f}"
+
+
+def wrapped(parts: list[str], width: int = 80) -> list[str]:
+    """Parts on lines of at most `width` characters."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += "   " + part
+        else:
+            lines.append(part)
+    return lines

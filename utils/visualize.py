@@ -1,0 +1,118 @@
+"""Pictures of label maps: colours, overlays, errors, contact sheets, plots."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+IGNORED = (255, 255, 255)
+ERROR = (220, 30, 40)
+RIGHT = (44, 48, 52)
+GAP = 6
+
+
+def colorize(labels: np.ndarray, palette: list[list[int]]) -> np.ndarray:
+    """(H, W) ids as (H, W, 3) uint8 RGB; ids that have no colour, as the ignored one, white."""
+    table = np.full((len(palette) + 1, 3), IGNORED, np.uint8)
+    table[: len(palette)] = palette
+    inside = (labels >= 0) & (labels < len(palette))
+    return table[np.where(inside, labels, len(palette))]
+
+
+def overlay(
+    image: np.ndarray, labels: np.ndarray, palette: list[list[int]], alpha: float = 0.5
+) -> np.ndarray:
+    """The image (H, W, 3) with label colours laid over it, `alpha` of colour, 0 to 1."""
+    mixed = image * (1 - alpha) + colorize(labels, palette).astype(np.float32) * alpha
+    return mixed.round().astype(np.uint8)
+
+
+def error_map(labels: np.ndarray, target: np.ndarray, ignore_index: int) -> np.ndarray:
+    """(H, W, 3) uint8: wrong pixels red, right ones dark, ignored ones white."""
+    picture = np.empty((*target.shape, 3), np.uint8)
+    picture[:] = RIGHT
+    picture[labels != target] = ERROR
+    picture[target == ignore_index] = IGNORED
+    return picture
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    captions: Sequence[str] = (),
+    cell: int = 240,
+) -> np.ndarray:
+    """A grid of pictures with a title over each column and a caption under each row.
+
+    Args:
+        rows: Pictures (H, W, 3) uint8, the same number in each row.
+        titles: One a column.
+        captions: One a row, or none.
+        cell: Width of a picture in the sheet, in pixels.
+    """
+    head, foot = 24, 20 if captions else 0
+    lines = []
+    for number, row in enumerate(rows):
+        height = round(cell * row[0].shape[0] / row[0].shape[1])
+        line = np.full((height + foot + GAP, len(row) * (cell + GAP) + GAP, 3), 255, np.uint8)
+        for column, picture in enumerate(row):
+            small = picture.shape[1] < cell
+            how = cv2.INTER_NEAREST if small else cv2.INTER_AREA
+            left = GAP + column * (cell + GAP)
+            line[:height, left : left + cell] = cv2.resize(
+                picture, (cell, height), interpolation=how
+            )
+        if captions:
+            write(line, captions[number], (GAP, height + 14))
+        lines.append(line)
+    top = np.full((head, lines[0].shape[1], 3), 255, np.uint8)
+    for column, title in enumerate(titles):
+        write(top, title, (GAP + column * (cell + GAP), 16))
+    return np.concatenate([top, *lines])
+
+
+def write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
+
+
+def draw_confusion(counts: np.ndarray, names: list[str]) -> np.ndarray:
+    """The confusion matrix (C, C), rows truth, as a picture; shares of each row, in percent."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = 100 * counts / counts.sum(1, keepdims=True)
+    side = max(4.0, 0.55 * len(names) + 2)
+    figure = Figure(figsize=(side + 0.6, side), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("truth")
+    axes.set_title("share of each true class, in percent")
+    if len(names) <= 40:
+        for row, column in np.ndindex(shares.shape):
+            value = shares[row, column]
+            if value >= 0.5:
+                axes.text(
+                    column,
+                    row,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if value > 55 else "black",
+                )
+    figure.colorbar(picture, shrink=0.8)
+    return figure_array(figure)
+
+
+def figure_array(figure) -> np.ndarray:
+    """A matplotlib figure as (H, W, 3) uint8."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    pixels = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
