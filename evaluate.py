@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 
 from dataloaders import make_dataset, make_loader
+from dataloaders.check import check_dataset
 from inference import Predict, load
 from utils.command import import_packages, run
+from utils.config import check
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
@@ -56,6 +58,7 @@ def main(args: argparse.Namespace) -> None:
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device, args.mode)
     section = split_section(predict.config, args.split, args.data_dir)
+    check({**predict.config, "val_loader": section}, "evaluate.py")
     dataset = make_dataset(
         section, predict.config["ignore_index"], normalization=predict.normalization
     )
@@ -64,6 +67,7 @@ def main(args: argparse.Namespace) -> None:
             f"the data set has the classes {', '.join(dataset.classes)}; the model was "
             f"trained on {', '.join(predict.classes)}"
         )
+    check_dataset(dataset)
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     worst = WorstImages(metric_of(predict), dataset, SHOWN)
     metric = metric_of(predict)

@@ -17,6 +17,7 @@ from utils.image_io import read_image, read_label
 from utils.normalization import Normalization, make_normalization
 from utils.registry import Registry
 from utils.sample import Entry, Sample
+from utils.targets import ignored_label
 
 DATASETS = Registry(
     "dataset",
@@ -124,7 +125,7 @@ class BaseDataset(Dataset, ABC):
 
     def border(self) -> dict[str, Any]:
         """Fill values for what lies outside an image."""
-        return {"semantic": self.ignore_index, "instance": -1}
+        return {name: ignored_label(name, self.ignore_index) for name in self.targets}
 
     def sample(self, key: int | tuple[int, int]) -> Sample:
         """The augmented sample before it becomes tensors; key is an index or (epoch, index)."""

@@ -18,8 +18,7 @@ def loss_options(weight: float = 1.0, output: str = "out", target: str | None = 
         weight: Factor on every term of this loss.
         output: Name of the model's output it reads; another name than "out" gives the model a head
             of that name.
-        target: Name of the target map it reads ("semantic" or "instance") where the data set gives
-            several.
+        target: Target map it reads, "semantic" or "instance", in place of the loss's own.
     """
 
 
@@ -41,12 +40,14 @@ class BaseLoss(nn.Module, ABC):
 
     Attributes:
         out_channels: Channels of the output it reads.
+        target: Target map it reads, unless its section names another.
         labeler: Section of the labeler that turns outputs into labels, unless the config names one.
         predictor: Section of the predictor, likewise.
         metric: Section of the metric, likewise.
     """
 
     out_channels: int
+    target: ClassVar[str] = "semantic"
     labeler: ClassVar[dict] = {"type": "Argmax"}
     predictor: ClassVar[dict] = {"type": "Whole"}
     metric: ClassVar[dict] = {"type": "IoU"}

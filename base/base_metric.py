@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -14,8 +15,7 @@ def metric_options(target: str | None = None) -> None:
     """Where a metric looks.
 
     Args:
-        target: Name of the target map it scores against ("semantic" or "instance") where the data
-            set gives several.
+        target: Target map it scores against, "semantic" or "instance", in place of its own.
     """
 
 
@@ -25,7 +25,13 @@ METRICS = Registry(
 
 
 class BaseMetric(ABC):
-    """Scores of label maps against their targets, in constant memory."""
+    """Scores of label maps against their targets, in constant memory.
+
+    Attributes:
+        target: Target map it scores against, unless its section names another.
+    """
+
+    target: ClassVar[str] = "semantic"
 
     @abstractmethod
     def reset(self) -> None:

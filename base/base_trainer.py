@@ -309,9 +309,12 @@ class BaseTrainer(ABC):
             UserError: If the optimizer is another, or batches are counted differently.
         """
         self.order.load(state["sampler"])
+        was, now = (s["config"]["optimizer"]["type"] for s in (state, self.identity))
         try:
+            if was != now:
+                raise ValueError(f"{was} is not {now}")
             self.optimizer.load_state_dict(state["optimizer"])
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise UserError(
                 f"the checkpoint's optimizer does not fit this config's: {error}; start from its "
                 'weights alone with "init_from"'

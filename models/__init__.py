@@ -3,12 +3,22 @@
 from base.base_model import MODELS, BaseModel
 from models.enet import ENet
 from models.unet import UNet
+from utils.errors import UserError
 
 __all__ = ["MODELS", "BaseModel", "ENet", "UNet", "rebuild"]
 
 
 def rebuild(state: dict) -> BaseModel:
-    """The model of a checkpoint, with random weights and nothing fetched."""
+    """The model of a checkpoint, with random weights and nothing fetched.
+
+    Raises:
+        UserError: If its class is not registered.
+    """
+    name = state["arch"]["type"]
+    if name not in MODELS:
+        raise UserError(
+            f"the checkpoint's model {name!r} is unknown; --import the package that registers it"
+        )
     return MODELS.build(untrained(state["arch"]), out_channels=state["out_channels"])
 
 

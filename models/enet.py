@@ -29,6 +29,8 @@ class ENet(BaseModel):
         freeze_bn: Keep every batch norm as it is.
     Shape:
         image (B, in_channels, H, W) -> {"out": (B, out_channels, H, W)}.
+    Raises:
+        ValueError: If in_channels leaves the first block, 16 wide, no convolution.
     """
 
     stride = 8
@@ -41,6 +43,8 @@ class ENet(BaseModel):
         freeze_bn: bool = False,
     ):
         super().__init__()
+        if not 1 <= in_channels < 16:
+            raise ValueError(f"in_channels is {in_channels}; ENet's first block takes 1 to 15")
         first, later = dropout
         self.in_channels = in_channels
         self.initial = InitialBlock(in_channels, 16)

@@ -21,6 +21,7 @@ TINY = {
             "shuffle": True,
             "augment": True,
             "flip": True,
+            "scale": False,
         },
     },
     "val_loader": {"type": "Shapes", "args": {"split": "val", "length": 3, "size": 32}},

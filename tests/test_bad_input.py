@@ -242,10 +242,6 @@ SETTINGS = {
         ["train_loader.args.target=instance", "val_loader.args.target=instance"],
         ["CrossEntropy", "semantic", "instance"],
     ),
-    "two targets and none chosen": (
-        ["train_loader.args.target=both", "val_loader.args.target=both"],
-        ["targets semantic, instance", '"target"'],
-    ),
     "normalize of other channels": (
         ["train_loader.args.normalize=[[0.5], [0.5]]"],
         ['"normalize" has 1 means', "3 channels"],

@@ -12,6 +12,8 @@ from base.base_loss import BaseLoss
 from utils.errors import UserError
 from utils.losses import LOSSES, WeightedSum
 from utils.losses.class_weights import class_weights_tensor
+from utils.losses.weighted_sum import loss_sections
+from utils.targets import require_targets
 
 C, IGNORE = 5, 255
 
@@ -148,5 +150,10 @@ def test_two_heads_two_targets():
     terms = loss(outputs, {"semantic": target, "instance": ignored})
     assert list(terms) == ["semantic_ce", "parts_ce"]
     torch.testing.assert_close(terms["parts_ce"], 0.5 * terms["semantic_ce"])
-    with pytest.raises(UserError, match="gives the targets semantic, instance; name one of them"):
-        WeightedSum("CrossEntropy", C, IGNORE)({"out": prediction}, {"semantic": 0, "instance": 0})
+    alone = WeightedSum("CrossEntropy", C, IGNORE)({"out": prediction}, {"semantic": target})
+    torch.testing.assert_close(alone["ce"], terms["semantic_ce"])
+
+
+def test_a_target_the_data_set_lacks():
+    with pytest.raises(UserError, match="reads the target 'semantic'; Cells gives 'instance'"):
+        require_targets(loss_sections("CrossEntropy"), ("instance",), "Cells")

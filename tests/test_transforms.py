@@ -82,9 +82,7 @@ def test_image_and_labels_stay_together(scale):
     one = sample(200, 300)
     one.image = np.repeat((one.maps["instance"] * 10)[:, :, None], 3, axis=2).astype(np.uint8)
     rng = np.random.default_rng(5)
-    after = warp(scale=(scale, scale), rotate=10.0, flip=True, crop_size=150)(
-        one, rng
-    )
+    after = warp(scale=(scale, scale), rotate=10.0, flip=True, crop_size=150)(one, rng)
     labels = after.maps["instance"]
     inner = cv2.erode((labels >= 0).astype(np.uint8), np.ones((5, 5)))
     inner[[0, 1, -2, -1]] = inner[:, [0, 1, -2, -1]] = 0  # an edge may lie just outside the crop
@@ -131,7 +129,9 @@ def test_flags():
         "center": False,
     }
     only_size = augmentation(False, None, 32, True, True)
-    assert only_size == [{"type": "Warp", "args": {"base_size": None, "crop_size": 32, "center": True}}]
+    assert only_size == [
+        {"type": "Warp", "args": {"base_size": None, "crop_size": 32, "center": True}}
+    ]
 
 
 @pytest.mark.parametrize(

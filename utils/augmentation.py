@@ -33,4 +33,5 @@ def augmentation(
     sections = [{"type": "Warp", "args": warp}]
     if augment and blur:
         sections.append({"type": "Blur", "args": {}})
-    return sections if augment or base_size or crop_size else []
+    sized = base_size is not None or crop_size is not None
+    return sections if augment or sized else []

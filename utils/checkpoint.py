@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def load(path: Path | str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        if re.search(r"Unsupported (global|class)|GLOBAL", str(error)):
             raise UserError(
                 f"{path} holds more than tensors and plain values, and reading it would run code "
                 "from it, so it is refused; if you trust where it comes from, load it yourself "
@@ -70,16 +71,25 @@ def load(path: Path | str) -> dict[str, Any]:
     return state
 
 
-def load_run(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint of ours.
+RUN_KEYS = (
+    *("arch", "config", "classes", "palette", "normalization"),
+    *("channels", "out_channels", "state_dict"),
+)
+RESUME_KEYS = (
+    *RUN_KEYS,
+    *("epoch", "iteration", "optimizer", "lr_scheduler", "scaler", "ema", "rng", "sampler"),
+    *("monitor_best", "early_stop", "validated_at", "report"),
+)
+
+
+def load_run(path: Path | str, resume: bool = False) -> dict[str, Any]:
+    """Read a checkpoint of ours, to predict with or to go on from.
 
     Raises:
         UserError: As `load`, or if it is a file of another kind.
     """
     state = load(path)
-    missing = [
-        key for key in ("config", "classes", "state_dict", "normalization") if key not in state
-    ]
+    missing = [key for key in (RESUME_KEYS if resume else RUN_KEYS) if key not in state]
     if missing:
         raise UserError(
             f"{path} is no checkpoint of a run here: it has no {', '.join(missing)}; plain "

@@ -117,7 +117,9 @@ def parse(path: Path) -> dict:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UserError(f"{path} cannot be read: {reason}") from error
     try:
-        config = json.loads(plain_json(text), object_pairs_hook=unique_keys)
+        config = json.loads(
+            plain_json(text), object_pairs_hook=unique_keys, parse_constant=no_constant
+        )
     except json.JSONDecodeError as error:
         raise UserError(f"{path} line {error.lineno} column {error.colno}: {error.msg}") from error
     except (UserError, RecursionError) as error:
@@ -148,6 +150,10 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict:
     return found
 
 
+def no_constant(name: str) -> None:
+    raise UserError(f"{name} is no number that JSON has")
+
+
 def merge(base: dict, over: dict) -> dict:
     """`over` laid on `base`: objects merge key by key, anything else replaces.
 
@@ -168,7 +174,7 @@ def override(config: dict, text: str) -> None:
     if not equals or not place:
         raise UserError(f"--set {text}: write it as key.key=value")
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, parse_constant=no_constant)
     except json.JSONDecodeError:
         value = raw
     *way, last = place.split(".")
@@ -268,6 +274,8 @@ def explain(error: jsonschema.ValidationError) -> list[str]:
         ]
     if error.validator == "type":
         return [f"{place}: {json.dumps(error.instance)} is not {an(error.validator_value)}"]
+    if error.validator in ("minItems", "maxItems"):
+        return [f"{place}: {error.validator_value} values are needed, not {len(error.instance)}"]
     return [f"{place}: {error.message}"]
 
 

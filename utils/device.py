@@ -21,8 +21,10 @@ def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.devi
         wanted: "cpu", or GPU numbers such as "0,1"; strict, and stronger than n_gpu.
 
     Raises:
-        UserError: If `wanted` names a device that is not there.
+        UserError: If `wanted` names a device that is not there, or n_gpu is negative.
     """
+    if n_gpu < 0:
+        raise UserError(f"n_gpu is {n_gpu}; give the number of GPUs, 0 for the CPU")
     there = torch.cuda.device_count()
     if wanted is not None:
         if wanted == "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -46,8 +47,11 @@ def read_label(path: Path) -> np.ndarray:
     """
     data = read_bytes(path)
     if path.suffix.lower() == ".png" and data[25:26] == b"\x03":  # palette: keep the indices
-        with Image.open(path) as image:
-            return np.array(image)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return np.array(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise unreadable(path, data) from error
     label = decode(data, path, cv2.IMREAD_UNCHANGED)
     if label.ndim == 3:
         return np.ascontiguousarray(label[:, :, 2::-1]) if label.shape[2] >= 3 else label[:, :, 0]
@@ -80,8 +84,12 @@ def decode(data: bytes, path: Path, flags: int) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{path} is not an image that can be read ({len(data)} bytes)")
+        raise unreadable(path, data)
     return image
+
+
+def unreadable(path: Path, data: bytes) -> UserError:
+    return UserError(f"{path} is not an image that can be read ({len(data)} bytes)")
 
 
 def write_png(path: Path, image: np.ndarray, palette: list[list[int]] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from tqdm import tqdm
 
@@ -15,6 +16,7 @@ class AroundBars(logging.Handler):
         tqdm.write(
             text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
         )
+        sys.stdout.flush()
 
 
 def start_logging() -> None:

@@ -23,8 +23,11 @@ def optimizer_options(differential_lr: bool = False, decay_norm_and_bias: bool =
 
 OPTIMIZERS = Registry("optimizer", supplied=("params",), beside=optimizer_options)
 
+# LBFGS steps through a closure, SparseAdam and Muon take none but sparse or 2-D parameters
+UNFIT = (Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam, getattr(torch.optim, "Muon", None))
+
 for _, cls in inspect.getmembers(torch.optim, inspect.isclass):
-    if issubclass(cls, Optimizer) and cls is not Optimizer:
+    if issubclass(cls, Optimizer) and cls not in UNFIT:
         OPTIMIZERS.register(cls)
 
 

@@ -290,4 +290,4 @@ def suggest(name: str, known: Iterable[str]) -> str:
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
     if close:
         return "did you mean " + " or ".join(map(repr, close)) + "?"
-    return "known are " + ", ".join(known)
+    return "known are " + ", ".join(known) if known else "there are none yet"

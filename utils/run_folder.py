@@ -32,9 +32,8 @@ class RunFolder:
     def __init__(self, path: Path, events: Path | None = None, start: int = 0):
         self.path = path
         self.rows = self._kept_rows(start)
-        self.writer = (
-            SummaryWriter(str(events), purge_step=start + 1 if start else None) if events else None
-        )
+        purge = start + 1 if start else None
+        self.writer = SummaryWriter(str(events), purge_step=purge) if events else None
         self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._file)
@@ -98,8 +97,10 @@ def new_run_folder(save_dir: str, name: str) -> Path:
     """Make `<save_dir>/<name>/<date_time>`, with a number behind where that is taken.
 
     Raises:
-        UserError: If it cannot be made or written to.
+        UserError: If it cannot be made or written to, or the name is no folder's.
     """
+    if not name or Path(name).name != name:
+        raise UserError(f"name is {name!r}; it names a folder, so give a word without slashes")
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     parent = Path(save_dir) / name
     for attempt in range(1000):
@@ -113,6 +114,20 @@ def new_run_folder(save_dir: str, name: str) -> Path:
         except OSError as error:
             raise unwritable(path, error) from error
     raise UserError(f"{parent} holds too many runs of this second")
+
+
+def make_folder(path: Path, key: str) -> None:
+    """Make a folder that the config's `key` asks for.
+
+    Raises:
+        UserError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}); set {key} to a folder that can"
+        ) from error
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

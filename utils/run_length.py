@@ -17,11 +17,13 @@ def run_length(
         per_epoch: Batches of a pass.
 
     Raises:
-        ValueError: If not exactly one of epochs and iterations is given, or it is below 1.
+        ValueError: If not exactly one of epochs and iterations is given, or a number is below 1.
     """
     if (epochs is None) == (iterations is None):
         raise ValueError("give either epochs or iterations")
+    given = {"epochs": epochs, "iterations": iterations, "accumulate": accumulate}
+    for key, value in given.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{key} is {value}; 1 is the least")
     total = epochs * per_epoch if iterations is None else iterations
-    if total < 1:
-        raise ValueError(f"epochs is {epochs} and iterations {iterations}; at least 1 is needed")
     return total, math.ceil(total / accumulate)

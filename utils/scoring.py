@@ -10,8 +10,9 @@ from torch import Tensor
 from base.base_loss import LOSSES
 from utils.clustering import LABELERS
 from utils.losses.weighted_sum import loss_sections
+from utils.metrics import METRICS
 from utils.postprocess import POSTPROCESSORS
-from utils.registry import REGISTRIES
+from utils.predictors import PREDICTORS
 
 
 def with_defaults(config: dict) -> dict:
@@ -19,15 +20,17 @@ def with_defaults(config: dict) -> dict:
     first = loss_sections(config["loss"])[0]
     loss = LOSSES[first["type"]]
     full = dict(config)
-    full["predictor"] = REGISTRIES["predictor"].resolve(config["predictor"] or loss.predictor)
+    full["predictor"] = PREDICTORS.resolve(config["predictor"] or loss.predictor)
     labeler = LABELERS.resolve(config["labeler"] or loss.labeler)
     if config["labeler"] is None and first["output"] != "out":
         labeler["args"]["output"] = first["output"]
     full["labeler"] = labeler
     metric = config["metric"] or {**loss.metric, "target": first["target"]}
     full["metric"] = [
-        REGISTRIES["metric"].resolve(m) for m in (metric if isinstance(metric, list) else [metric])
+        METRICS.resolve(m) for m in (metric if isinstance(metric, list) else [metric])
     ]
+    for section in full["metric"]:
+        section["target"] = section.get("target") or METRICS[section["type"]].target
     return full
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
 import numpy as np
 import torch
+
+from utils.errors import UserError
 
 
 def seed_everything(seed: int, deterministic: bool = False) -> None:
@@ -15,7 +18,14 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     Args:
         seed: Any whole number from 0 up.
         deterministic: Make torch take deterministic algorithms, and warn where it has none.
+
+    Raises:
+        UserError: If the seed is negative.
     """
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it is a whole number from 0 up")
+    if deterministic:  # cuBLAS reads it when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

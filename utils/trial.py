@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from base.base_dataloader import BaseDataLoader
+from base.base_dataloader import BaseDataLoader, stack
 from base.base_model import BaseModel
 from utils.errors import UserError
 
@@ -22,13 +22,14 @@ def try_shapes(model: BaseModel, loader: BaseDataLoader, channels: dict[str, int
         channels: What the loss asks of the model.
 
     Raises:
-        UserError: If a norm layer would see one value per channel, the image has other channels
-            than the model reads, or an output is missing or of another size.
+        UserError: If the images of a batch differ in size, have other channels than the model
+            reads, or leave a norm layer one value per channel; or if an output is missing or of
+            another size.
     """
-    item = loader.dataset[(0, 0)]
-    if isinstance(item, UserError):
-        raise item
-    channel, height, width = item["image"].shape
+    batch = stack([loader.dataset[key] for key in next(iter(loader.order))])
+    if isinstance(batch, UserError):
+        raise batch
+    channel, height, width = batch["image"].shape[1:]
     if channel != model.in_channels:
         raise UserError(
             f"images have {channel} channels, the model reads {model.in_channels}; set "

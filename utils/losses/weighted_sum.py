@@ -6,14 +6,17 @@ from torch import Tensor, nn
 
 from base.base_loss import LOSSES
 from utils.errors import UserError
-
-INSTANCE_IGNORE = -1
+from utils.targets import ignored_label, pick
 
 
 def loss_sections(section: str | dict | list) -> list[dict]:
     """The `loss` key of a config, a name, a section or a list of them, as a list of sections."""
-    sections = section if isinstance(section, list) else [section]
-    return [{"weight": 1.0, "output": "out", "target": None, **LOSSES.resolve(s)} for s in sections]
+    sections = [LOSSES.resolve(s) for s in (section if isinstance(section, list) else [section])]
+    for part in sections:
+        part.setdefault("weight", 1.0)
+        part.setdefault("output", "out")
+        part["target"] = part.get("target") or LOSSES[part["type"]].target
+    return sections
 
 
 class WeightedSum(nn.Module):
@@ -46,11 +49,10 @@ class WeightedSum(nn.Module):
         self.losses = nn.ModuleList()
         channels: dict[str, int] = {}
         for part in self.sections:
-            ignore = INSTANCE_IGNORE if part["target"] == "instance" else ignore_index
             loss = LOSSES.build(
                 {"type": part["type"], "args": part["args"]},
                 num_classes=num_classes,
-                ignore_index=ignore,
+                ignore_index=ignored_label(part["target"], ignore_index),
                 class_counts=class_counts,
             )
             self.losses.append(loss)
@@ -77,19 +79,3 @@ class WeightedSum(nn.Module):
                 again = sum(key.split("#")[0] == name for key in terms)
                 terms[f"{name}#{again + 1}" if again else name] = part["weight"] * term
         return terms
-
-
-def pick(target: Tensor | dict[str, Tensor], name: str | None) -> Tensor:
-    """The target map of that name; the only one where there is but one.
-
-    Raises:
-        UserError: If the data set gives several and none is named, or not that one.
-    """
-    if not isinstance(target, dict):
-        return target
-    if name not in target:
-        raise UserError(
-            f"the data set gives the targets {', '.join(target)}; name one of them as "
-            f'"target" in each section of loss and metric (now {name!r})'
-        )
-    return target[name]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
 from utils.errors import UserError
-from utils.losses.weighted_sum import INSTANCE_IGNORE, pick
+from utils.targets import ignored_label, pick
 
 
 class MetricGroup(BaseMetric):
@@ -26,13 +26,15 @@ class MetricGroup(BaseMetric):
     def __init__(
         self, sections: list[dict], num_classes: int, ignore_index: int, class_names: list[str]
     ):
-        self.targets = [section.get("target") for section in sections]
+        self.targets = [
+            section.get("target") or METRICS[section["type"]].target for section in sections
+        ]
         self.metrics = [
             METRICS.build(
                 {"type": section["type"], "args": section.get("args", {})},
                 num_classes=num_classes,
                 class_names=class_names,
-                ignore_index=INSTANCE_IGNORE if target == "instance" else ignore_index,
+                ignore_index=ignored_label(target, ignore_index),
             )
             for section, target in zip(sections, self.targets, strict=True)
         ]

@@ -1,0 +1,88 @@
+"""Which run to train: a new one, or one to go on with."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils import checkpoint
+from utils.config import check, difference, filled, override, read_config
+from utils.errors import UserError
+from utils.scoring import with_defaults
+
+log = logging.getLogger("segforge")
+
+QUICKSTART = "configs/quickstart.json"
+
+
+@dataclass
+class Start:
+    """Where training starts.
+
+    Attributes:
+        config: The config, filled in.
+        state: Checkpoint to go on from, or None.
+        source: Its file.
+        folder: Run folder to go on in, or None for a new one.
+    """
+
+    config: dict
+    state: dict[str, Any] | None = None
+    source: Path | None = None
+    folder: Path | None = None
+
+
+def choose_start(config_path: str | None, resume: str | None, overrides: list[str]) -> Start:
+    """What `-c`, `-r` and `--set` mean together.
+
+    `-r FILE` alone goes on under the checkpoint's config in its folder; with `-c` under that
+    config, in a new folder. `-r auto` goes on in the folder of the newest checkpoint of the
+    config's runs.
+
+    Raises:
+        UserError: If the config or the checkpoint cannot be used.
+    """
+    if resume is None:
+        return Start(read_config(config_path or QUICKSTART, overrides))
+    if resume == "auto":
+        config = read_config(config_path or QUICKSTART, overrides)
+        source = newest(config)
+        if source is None:
+            log.info("-r auto: %s has no checkpoint yet, so the run starts afresh", config["name"])
+            return Start(config)
+        log.info("-r auto: going on from %s", source)
+        folder = source.parent
+    else:
+        config, source = None, Path(resume)
+        folder = None if config_path else source.parent
+    state = checkpoint.load_run(source, resume=True)
+    if config is None:
+        config = read_config(config_path, overrides) if config_path else stored(state, overrides)
+    before = state["config"]
+    now = with_defaults({**config, "ignore_index": before["ignore_index"]})
+    for line in difference(before, now):
+        log.info("changed since the checkpoint: %s", line)
+    return Start(config, state, source, folder)
+
+
+def stored(state: dict[str, Any], overrides: list[str]) -> dict:
+    """The checkpoint's config under overrides."""
+    config = dict(state["config"])
+    for text in overrides:
+        override(config, text)
+    check(config, "the checkpoint's config")
+    return filled(config)
+
+
+def newest(config: dict) -> Path | None:
+    """The newest `last.pth` of this config's runs that loads."""
+    runs = Path(config["trainer"].get("save_dir", "saved/")) / config["name"]
+    for path in sorted(runs.glob("*/last.pth"), key=lambda p: p.stat().st_mtime, reverse=True):
+        try:
+            checkpoint.load_run(path, resume=True)
+            return path
+        except UserError as error:
+            log.warning("%s", error)
+    return None
