@@ -18,14 +18,13 @@ from utils.config import check
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
+from utils.gallery import Gallery
 from utils.image_io import write_png
 from utils.metrics import MetricGroup
+from utils.run_folder import make_folder
 from utils.tables import score_table
-from utils.worst import WorstImages
 
 log = logging.getLogger("segforge")
-
-SHOWN = 8
 
 
 def split_section(config: dict, split: str | None, data_dir: str | None) -> dict:
@@ -69,7 +68,8 @@ def main(args: argparse.Namespace) -> None:
         )
     check_dataset(dataset)
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
-    worst = WorstImages(metric_of(predict), dataset, SHOWN)
+    make_folder(output, "--output")
+    gallery = Gallery(metric_of(predict), dataset)
     metric = metric_of(predict)
     scores = evaluate(
         predict.model,
@@ -80,19 +80,14 @@ def main(args: argparse.Namespace) -> None:
         device,
         dtype=predict.dtype,
         postprocess=predict.postprocess,
-        visit=worst.visit,
+        visit=gallery.visit,
         title=f"scoring {dataset.split}",
     )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({k: None if math.isnan(v) else v for k, v in scores.items()}, indent=2)
-        (output / "scores.json").write_text(text + "\n")
-        (output / "scores.txt").write_text(score_table(scores) + "\n")
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written: {error.strerror}") from error
-    for name, picture in metric.pictures().items():
+    text = json.dumps({k: None if math.isnan(v) else v for k, v in scores.items()}, indent=2)
+    (output / "scores.json").write_text(text + "\n")
+    (output / "scores.txt").write_text(score_table(scores) + "\n")
+    for name, picture in {**metric.pictures(), **gallery.sheets()}.items():
         write_png(output / f"{name}.png", picture)
-    write_png(output / "worst.png", worst.sheet())
     log.info("%s", score_table(scores))
     log.info("%d images of %s; scores and pictures in %s", len(dataset), dataset.split, output)
 

@@ -43,7 +43,7 @@ def main() -> None:
     print(f"""
 Trained in {minutes:.1f} minutes. Now look at:
   scores          {scores}/scores.json
-  contact sheet   {scores}/worst.png   (image | truth | prediction | errors)
+  contact sheets  {scores}/examples.png, worst.png   (image | truth | prediction | errors)
   confusion       {scores}/confusion_matrix.png
   predictions     {PREDICTIONS}/
   curves          .venv/bin/tensorboard --logdir {run}
