@@ -14,7 +14,6 @@ from dataloaders import make_dataset, make_loader
 from dataloaders.check import check_dataset
 from inference import Predict, load
 from utils.command import import_packages, run
-from utils.config import check
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
@@ -22,6 +21,7 @@ from utils.gallery import Gallery
 from utils.image_io import write_png
 from utils.metrics import MetricGroup
 from utils.run_folder import make_folder
+from utils.schema import check
 from utils.tables import score_table
 
 log = logging.getLogger("segforge")

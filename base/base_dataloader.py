@@ -116,6 +116,7 @@ class BaseDataLoader(DataLoader):
             worker_init_fn=quiet_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # or each new iterator would draw from the model's numbers
         )
 
     def __iter__(self) -> Iterator[Any]:

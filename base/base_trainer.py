@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from base.base_dataloader import BaseDataLoader, to_device
 from base.base_model import BaseModel
-from utils.averaging import MovingAverage
 from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
 from utils.interrupt import Interrupted, StopRequest
@@ -28,6 +27,7 @@ from utils.reporter import Reporter
 from utils.run_folder import RunFolder
 from utils.run_length import run_length
 from utils.seed import random_state, restore_random_state
+from utils.updater import Updater, misfit
 
 log = logging.getLogger("segforge")
 
@@ -138,7 +138,7 @@ class BaseTrainer(ABC):
             raise ValueError(f"ema_decay is {ema_decay}; it goes from 0 to just below 1")
         if clip_grad_norm is not None and clip_grad_norm <= 0:
             raise ValueError(f"clip_grad_norm is {clip_grad_norm}; it is above zero, or null")
-        self.loss, self.optimizer, self.scheduler = parts.loss, parts.optimizer, parts.scheduler
+        self.loss = parts.loss
         self.train_loader, self.order = parts.train_loader, parts.train_loader.order
         self.validate = parts.validate if val else None
         self.reporter, self.identity = parts.reporter, parts.identity
@@ -147,7 +147,6 @@ class BaseTrainer(ABC):
         self.save_every_seconds = 60 * save_every_minutes
         self.save_every_iterations = save_every_iterations
         self.log_per_iter = log_per_iter
-        self.accumulate, self.clip_grad_norm = accumulate, clip_grad_norm
 
         self.per_epoch = len(self.order)
         self.total, _ = run_length(epochs, iterations, accumulate, self.per_epoch)
@@ -156,12 +155,20 @@ class BaseTrainer(ABC):
 
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = parts.model.to(memory_format=self.memory_format)
-        self.ema = MovingAverage(self.model, ema_decay) if ema_decay else None
         self.network: nn.Module = torch.compile(self.model) if compile else self.model
         if len(parts.devices) > 1:
             self.network = nn.DataParallel(self.network, parts.devices)
         self.dtype = autocast_dtype(amp, self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.updater = Updater(
+            self.model,
+            parts.optimizer,
+            parts.scheduler,
+            torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16),
+            self.total,
+            accumulate,
+            clip_grad_norm,
+            ema_decay,
+        )
 
         self.iteration = self.validated_at = 0
         self.saved_at = time.monotonic()
@@ -210,9 +217,9 @@ class BaseTrainer(ABC):
                 terms, outputs = self._train_iteration(batch)
                 progress.advance(len(batch["name"]), sum(terms.values()))
                 if self.iteration % self.log_per_iter == 0 or self.order.position == 0:
-                    target = batch["target"]
+                    groups = self.updater.optimizer.param_groups
                     self.reporter.point(
-                        terms, outputs, target, self.optimizer, self.iteration, progress
+                        terms, outputs, batch["target"], groups, self.iteration, progress
                     )
                 self._close_iteration(progress)
                 if self.finished:
@@ -227,26 +234,12 @@ class BaseTrainer(ABC):
             terms, outputs = self.step(batch)
         values = {name: float(term.detach()) for name, term in terms.items()}
         self._refuse_non_finite(values, batch["name"])
-        self.scaler.scale(sum(terms.values()) / self._group_size()).backward()
         self.iteration += 1
         self.order.advance()
         self.reporter.count(values)
-        if self._at_update():
-            self._update()
+        if self.updater.backward(sum(terms.values()), self.iteration):
+            self.after_update()
         return values, outputs
-
-    def _update(self) -> None:
-        if self.clip_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.scheduler is not None:
-            self.scheduler.step()
-        if self.ema is not None:
-            self.ema.update(self.model)
-        self.after_update()
 
     def _close_iteration(self, progress: Progress | None = None) -> None:
         """Validate, save and stop, where that is due."""
@@ -264,20 +257,20 @@ class BaseTrainer(ABC):
         if self.monitor.exhausted and self.iteration < self.total:
             waited = self.monitor.waited
             log.info("no better %s in %d validations: stopping", self.monitor.key, waited)
-        if not self.finished and self._at_update():
+        if not self.finished and self.updater.due(self.iteration):
             self._stop_if_asked()
 
     def _validate(self, progress: Progress | None) -> bool:
         """Score, report and follow; True if this is the best so far."""
         if progress is not None:
             progress.pause()
-        model = self.ema.model if self.ema is not None else self.model
+        average = self.updater.average
+        model = average.model if average is not None else self.model
         scores = self.validate(model, check=self._stop_if_asked)
         self.validated_at = self.iteration
         improved = self.monitor.update(scores)
         epoch = math.ceil(self.iteration / self.per_epoch)
-        rate = self.optimizer.param_groups[-1]["lr"]
-        place = {"epoch": epoch, "iteration": self.iteration, "lr": rate}
+        place = {"epoch": epoch, "iteration": self.iteration, "lr": self.updater.lr}
         self.reporter.validation(scores, improved, self.monitor, model, place)
         if progress is not None:
             progress.resume()
@@ -290,10 +283,7 @@ class BaseTrainer(ABC):
             "epoch": self.order.epoch,
             "iteration": self.iteration,
             "state_dict": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "lr_scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "scaler": self.scaler.state_dict(),
-            "ema": self.ema.state() if self.ema else None,
+            **self.updater.state(),
             "rng": random_state(),
             "sampler": self.order.state(),
             "monitor_best": self.monitor.best,
@@ -310,40 +300,20 @@ class BaseTrainer(ABC):
         """
         self.order.load(state["sampler"])
         was, now = (s["config"]["optimizer"]["type"] for s in (state, self.identity))
-        try:
-            if was != now:
-                raise ValueError(f"{was} is not {now}")
-            self.optimizer.load_state_dict(state["optimizer"])
-        except ValueError as error:
-            raise UserError(
-                f"the checkpoint's optimizer does not fit this config's: {error}; start from its "
-                'weights alone with "init_from"'
-            ) from error
-        if self.scheduler is not None and state["lr_scheduler"] is not None:
-            self.scheduler.load_state_dict(state["lr_scheduler"])
-        if self.scaler.is_enabled() and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None and state["ema"] is not None:
-            self.ema.load(state["ema"])
+        if was != now:
+            raise misfit(f"{was} is not {now}")
+        self.updater.load(state)
         self.iteration, self.validated_at = state["iteration"], state["validated_at"]
         self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
         self.reporter.load(state["report"])
         restore_random_state(state["rng"])
-
-    def _group_size(self) -> int:
-        """Batches that share the coming update; the run's last group may be smaller."""
-        rest = self.total % self.accumulate
-        return rest if self.total - self.iteration <= rest else self.accumulate
-
-    def _at_update(self) -> bool:
-        return self.iteration % self.accumulate == 0 or self.iteration == self.total
 
     def _validation_due(self) -> bool:
         due = self.iteration % self.val_every == 0 or self.iteration == self.total
         return bool(self.validate) and due and self.iteration > self.validated_at
 
     def _save_due(self) -> bool:
-        if not self._at_update():
+        if not self.updater.due(self.iteration):
             return False
         by_count = self.save_every_iterations and self.iteration % self.save_every_iterations == 0
         waited = time.monotonic() - self.saved_at

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import train
 from tools import export_schema
-from utils.config import check, difference, merge, override, plain_json, read_config
+from utils.config import difference, merge, override, plain_json, read_config
 from utils.errors import UserError
+from utils.schema import check
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.json"))
 CONFIGS = [path for path in CONFIGS if path.name != "schema.json"]
@@ -137,6 +139,13 @@ def test_every_config_is_valid_and_explains_itself(path):
     config = read_config(path)
     assert config["about"]
     assert "$schema" in path.read_text()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_editor_finds_no_fault_in_our_configs(path):
+    schema = json.loads(export_schema.TARGET.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(path.read_text()))
 
 
 def test_the_schema_file_is_fresh():

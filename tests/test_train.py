@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import evaluate
 import inference
 import train
+from trainer import TRAINERS
 from utils import checkpoint
 from utils.config import override
 from utils.image_io import read_image, read_label, write_png
@@ -160,14 +162,14 @@ def test_a_resumed_run_equals_the_unbroken_one(switches, tiny, tmp_path, monkeyp
 
 def stop_at(iteration: int, monkeypatch) -> None:
     """Send SIGTERM to this process as that iteration begins."""
-    step = train.TRAINERS["Trainer"].step
+    step = TRAINERS["Trainer"].step
 
     def stopping(self, batch):
         if self.iteration + 1 == iteration:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, batch)
 
-    monkeypatch.setattr(train.TRAINERS["Trainer"], "step", stopping)
+    monkeypatch.setattr(TRAINERS["Trainer"], "step", stopping)
 
 
 def test_a_run_stopped_in_its_validation_resumes(tiny, tmp_path, monkeypatch):
@@ -238,6 +240,46 @@ def test_accumulation_equals_the_larger_batch(tiny, tmp_path):
     a, b = (checkpoint.load(run / "last.pth")["state_dict"] for run in (large, small))
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5)
+
+
+def test_tensorboard_holds_terms_rates_scores_and_pictures(tiny, tmp_path):
+    tiny["trainer"] |= {"tensorboard": True, "log_dir": str(tmp_path / "runs")}
+    tiny["loss"] = ["CrossEntropy", {"type": "CrossEntropy", "weight": 0.5}]
+    run = train_run(tiny, tmp_path)
+    events = EventAccumulator(str(tmp_path / "runs" / "tiny" / run.name)).Reload()
+    tags = events.Tags()
+    assert {
+        "train/loss",
+        "train/ce",
+        "train/ce#2",
+        "train/lr_decoder",
+        "train/Mean_IoU",
+        "val/val_loss",
+        "val/Mean_IoU",
+        "val/IoU/disc",
+    } <= set(tags["scalars"])
+    assert tags["images"] == ["val/input_truth_prediction"]
+    assert [event.step for event in events.Scalars("val/Mean_IoU")] == [3, 6]
+
+
+def test_a_trainer_of_ones_own(tiny, tmp_path, monkeypatch):
+    """Named by `trainer.type`; it changes the step and hears of every update."""
+    calls = []
+
+    class Doubled(TRAINERS["Trainer"]):
+        """Twice the loss."""
+
+        def step(self, batch):
+            terms, outputs = super().step(batch)
+            return {name: 2 * term for name, term in terms.items()}, outputs
+
+        def after_update(self):
+            calls.append(self.iteration)
+
+    monkeypatch.setitem(TRAINERS._classes, "Doubled", Doubled)
+    tiny["trainer"] |= {"type": "Doubled", "accumulate": 2}
+    train_run(tiny, tmp_path)
+    assert calls == [2, 4, 6]
 
 
 def test_check_writes_nothing(tiny, tmp_path, capsys):

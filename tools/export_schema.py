@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402, F401 - registers everything a config may name
-from utils.config import schema  # noqa: E402
+from utils.schema import schema  # noqa: E402
 
 TARGET = ROOT / "configs" / "schema.json"
 

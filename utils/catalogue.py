@@ -22,10 +22,16 @@ def overview() -> str:
         ]
         text = ", ".join(names) or "none yet"
         lines.append(
-            textwrap.fill(text, 80, initial_indent=f"{kind + 's':<16}", subsequent_indent=" " * 16)
+            textwrap.fill(
+                text, 80, initial_indent=f"{plural(kind):<16}", subsequent_indent=" " * 16
+            )
         )
     lines += ["", "python train.py --describe NAME explains one of them"]
     return "\n".join(lines)
+
+
+def plural(kind: str) -> str:
+    return kind + ("es" if kind.endswith("s") else "s")
 
 
 def describe(name: str) -> str:

@@ -1,73 +1,17 @@
-"""A run's JSON file: read, extended, overridden, checked, before anything is built."""
+"""A run's JSON file: read, extended, overridden, filled in."""
 
 from __future__ import annotations
 
 import copy
 import json
 import re
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
-
-import jsonschema
+from typing import Any
 
 from utils.errors import UserError
-from utils.registry import REGISTRIES, argument_texts, schema_of, suggest
-
-SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
-
-
-@dataclass
-class Config:
-    """One run of training, and all that later steps need to know of it.
-
-    Args:
-        schema: Where an editor finds the schema, such as "schema.json"; not read here.
-        extends: A config, or several, that this one is laid over: objects merge, other values
-            replace. Paths are relative to this file.
-        about: What to expect: score, time, hardware. JSON has no comments that survive a parser.
-        name: Name of the run; its folder is `<trainer.save_dir>/<name>`.
-        n_gpu: Most GPUs to use; 0 for the CPU.
-        use_synch_bn: Batch norm over all GPUs, where there are several.
-        seed: Every random number of the run follows from it.
-        arch: The model.
-        train_loader: Training data, its loading and augmentation.
-        val_loader: Validation data; images keep their size.
-        test_loader: Data that `evaluate.py --split test` scores.
-        transforms: Augmentation as a list of transforms, in place of the loader's flags.
-        optimizer: One of torch.optim.
-        loss: Name, section, or list of sections that are summed.
-        ignore_index: Label of pixels that count for nothing, in place of the data set's own.
-        lr_scheduler: Learning-rate schedule, stepped once per optimizer step.
-        trainer: The loop: how long, how often to validate and save, and the engine's switches.
-        predictor: How images of any size are run; the loss names a default.
-        labeler: How outputs become labels; the loss names a default.
-        metric: Scores, one section or a list; the loss names a default.
-        postprocess: Steps on label maps, in order.
-        init_from: Checkpoint or state dict whose weights the model starts from.
-    """
-
-    arch: Annotated[dict, "model"]
-    train_loader: Annotated[dict, "dataset"]
-    optimizer: Annotated[dict, "optimizer"]
-    loss: str | Annotated[dict, "loss"] | list
-    trainer: Annotated[dict, "trainer"]
-    name: str = "run"
-    n_gpu: int = 1
-    use_synch_bn: bool = False
-    seed: int = 0
-    val_loader: Annotated[dict, "dataset"] | None = None
-    test_loader: Annotated[dict, "dataset"] | None = None
-    transforms: list[Annotated[dict, "transform"]] = field(default_factory=list)
-    ignore_index: int | None = None
-    lr_scheduler: Annotated[dict, "scheduler"] | None = None
-    predictor: Annotated[dict, "predictor"] | None = None
-    labeler: Annotated[dict, "labeler"] | None = None
-    metric: Annotated[dict, "metric"] | list[Annotated[dict, "metric"]] | None = None
-    postprocess: list[Annotated[dict, "postprocessor"]] = field(default_factory=list)
-    init_from: str | None = None
-    extends: str | list[str] | None = None
-    about: str | None = None
+from utils.registry import REGISTRIES
+from utils.schema import Config, check
 
 
 def read_config(path: str | Path, overrides: list[str] = ()) -> dict:
@@ -204,119 +148,6 @@ def element(node: Any, key: str, place: str, text: str) -> Any:
     raise UserError(
         f"--set {text}: {place or 'the config'} is {json.dumps(node)}, which has no keys"
     )
-
-
-def schema() -> dict:
-    """The JSON schema of a config, from the constructors that are registered now."""
-    hints, texts = get_type_hints(Config, include_extras=True), argument_texts(Config)
-    properties = {
-        f.name: {**schema_of(hints[f.name]), "description": texts[f.name]} for f in fields(Config)
-    }
-    loss = {"anyOf": [{"enum": REGISTRIES["loss"].names()}, {"$ref": "#/$defs/loss"}]}
-    properties["loss"] = {
-        "description": texts["loss"],
-        "anyOf": [*loss["anyOf"], {"type": "array", "items": loss, "minItems": 1}],
-    }
-    return {
-        "$schema": SCHEMA_URL,
-        "title": "segforge config",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"$schema": {"type": "string"}, **properties},
-        "required": [
-            f.name for f in fields(Config) if f.default is MISSING and f.default_factory is MISSING
-        ],
-        "$defs": {kind: registry.schema() for kind, registry in REGISTRIES.items()},
-    }
-
-
-def strict(base: type) -> type:
-    """A validator that takes 1.0 for no integer, as a constructor would not."""
-    whole = base.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    return jsonschema.validators.extend(base, type_checker=whole)
-
-
-def check(config: dict, source: str = "config") -> None:
-    """Raise a UserError that lists every problem, each on a line that starts with its place."""
-    validator = strict(jsonschema.Draft202012Validator)(schema())
-    lines = [line for error in validator.iter_errors(config) for line in explain(error)]
-    if lines:
-        unique = list(dict.fromkeys(lines))
-        raise UserError(f"{source}:\n  " + "\n  ".join(unique))
-
-
-def explain(error: jsonschema.ValidationError) -> list[str]:
-    """The sentences for one schema error."""
-    place = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "anyOf":
-        return explain_union(error, place)
-    if error.validator == "additionalProperties":
-        known = [key for key in error.schema["properties"] if key != "$schema"]
-        return [
-            f"{place}: unknown key {key!r}; {suggest(key, known)}"
-            for key in error.instance
-            if key not in error.schema["properties"]
-        ]
-    if error.validator == "enum":
-        came, known = error.instance, error.validator_value
-        if not isinstance(came, str):
-            return [
-                f"{place}: {json.dumps(came)} is not one of {', '.join(map(json.dumps, known))}"
-            ]
-        return [f"{place}: unknown {came!r}; {suggest(came, map(str, known))}"]
-    if error.validator == "required":
-        return [
-            f"{place}: the key {key!r} is missing"
-            for key in error.validator_value
-            if key not in error.instance
-        ]
-    if error.validator == "type":
-        return [f"{place}: {json.dumps(error.instance)} is not {an(error.validator_value)}"]
-    if error.validator in ("minItems", "maxItems"):
-        return [f"{place}: {error.validator_value} values are needed, not {len(error.instance)}"]
-    return [f"{place}: {error.message}"]
-
-
-def explain_union(error: jsonschema.ValidationError, place: str) -> list[str]:
-    """What is wrong with the one alternative whose type fits; else the alternatives."""
-    branches: dict[int, list] = {}
-    for sub in error.context:
-        branches.setdefault(sub.schema_path[0], []).append(sub)
-    fitting = [
-        subs
-        for subs in branches.values()
-        if not any(s.validator == "type" and not s.path for s in subs)
-        and not any(
-            s.validator == "enum" and not s.path and not isinstance(s.instance, str) for s in subs
-        )
-    ]
-    if fitting:
-        return [line for sub in fitting[-1] for line in explain(sub)]
-    return [
-        f"{place}: {json.dumps(error.instance)} is not "
-        + " or ".join(alternative(branch) for branch in error.validator_value)
-    ]
-
-
-def alternative(branch: dict) -> str:
-    if "type" in branch:
-        return an(branch["type"])
-    if "enum" in branch:
-        return "one of " + ", ".join(map(json.dumps, branch["enum"]))
-    return 'a section {"type": ..., "args": {...}}'
-
-
-def an(kind: str) -> str:
-    spelled = {
-        "null": "null",
-        "boolean": "true or false",
-        "array": "a list [...]",
-        "object": "an object {...}",
-        "integer": "a whole number",
-    }
-    return spelled.get(kind, f"a {kind}")
 
 
 def filled(config: dict) -> dict:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from utils.monitor import Monitor
 from utils.progress import Progress
@@ -56,7 +55,7 @@ class Reporter:
         terms: dict[str, float],
         outputs: dict[str, Tensor],
         target: Any,
-        optimizer: Optimizer,
+        groups: list[dict[str, Any]],
         iteration: int,
         progress: Progress,
     ) -> None:
@@ -65,7 +64,7 @@ class Reporter:
         shown = {"loss": scalars["train/loss"]}
         if len(terms) > 1:
             scalars |= {f"train/{name}": value for name, value in terms.items()}
-        for index, group in enumerate(optimizer.param_groups):
+        for index, group in enumerate(groups):
             scalars[f"train/lr_{group.get('name', index)}"] = group["lr"]
         if self.score_batch is not None:
             key, value = self.score_batch(outputs, target)

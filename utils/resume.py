@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from utils import checkpoint
-from utils.config import check, difference, filled, override, read_config
+from utils.config import difference, filled, override, read_config
 from utils.errors import UserError
+from utils.schema import check
 from utils.scoring import with_defaults
 
 log = logging.getLogger("segforge")
