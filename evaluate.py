@@ -13,7 +13,7 @@ import torch
 from dataloaders import make_dataset, make_loader
 from dataloaders.check import check_dataset
 from inference import Predict, load
-from utils.command import import_packages, run
+from utils.command import add_model_options, import_packages, run
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
@@ -94,20 +94,11 @@ def main(args: argparse.Namespace) -> None:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
-    parser.add_argument("--split", help="part of the data set (validation's)")
-    parser.add_argument("--data-dir", help="folder of the data set (the config's)")
-    parser.add_argument("--mode", help="predictor, such as whole; the checkpoint's without it")
-    parser.add_argument("-o", "--output", type=Path, help="(evaluation_<split> beside the model)")
-    parser.add_argument("-d", "--device", help='"cpu", or a GPU number')
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="import a package that registers classes of your own",
-    )
+    add_model_options(parser)
+    add = parser.add_argument
+    add("--split", help="part of the data set (validation's)")
+    add("--data-dir", help="folder of the data set (the config's)")
+    add("-o", "--output", type=Path, help="folder to write to (evaluation_<split> by the model)")
     return parser.parse_args(argv)
 
 

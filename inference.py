@@ -15,7 +15,7 @@ from tqdm import tqdm
 from models import rebuild
 from utils import checkpoint
 from utils.clustering import LABELERS
-from utils.command import import_packages, run
+from utils.command import add_model_options, import_packages, run
 from utils.device import autocast, autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_image, write_png
@@ -162,28 +162,14 @@ def main(args: argparse.Namespace) -> None:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
-    parser.add_argument("-i", "--images", required=True, type=Path, help="folder or image file")
-    parser.add_argument("-c", "--config", help="accepted; the checkpoint holds its config")
-    parser.add_argument("-o", "--output", default=Path("outputs"), type=Path, help="(outputs)")
-    parser.add_argument("-e", "--extension", help="only images with it, such as jpg")
-    parser.add_argument("--mode", help="predictor, such as whole; the checkpoint's without it")
-    parser.add_argument(
-        "--save",
-        nargs="+",
-        choices=list(SAVERS),
-        default=list(SAVERS),
-        help="what to write for each image (all)",
-    )
-    parser.add_argument("-d", "--device", help='"cpu", or a GPU number')
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="import a package that registers classes of your own",
-    )
+    add_model_options(parser)
+    add = parser.add_argument
+    add("-i", "--images", required=True, type=Path, help="folder, searched recursively, or file")
+    add("-c", "--config", help="accepted; the checkpoint holds its config")
+    add("-o", "--output", default=Path("outputs"), type=Path, help="folder to write to (outputs)")
+    add("-e", "--extension", help="only images with it, such as jpg")
+    kinds = list(SAVERS)
+    add("--save", nargs="+", choices=kinds, default=kinds, help="what to write an image (all)")
     return parser.parse_args(argv)
 
 

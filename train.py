@@ -17,7 +17,7 @@ from models import MODELS, rebuild
 from trainer import TRAINERS
 from utils import catalogue, checkpoint
 from utils.clustering import LABELERS
-from utils.command import import_packages, run
+from utils.command import add_common_options, import_packages, run
 from utils.device import autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
@@ -180,15 +180,13 @@ def events_folder(config: dict, folder: Path) -> Path | None:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_common_options(parser)
     add = parser.add_argument
     add("-c", "--config", help="JSON file of the run (configs/quickstart.json)")
     resume = "go on from a checkpoint, or from the newest of this config's runs"
     add("-r", "--resume", metavar="CHECKPOINT|auto", help=resume)
-    add("-d", "--device", help='"cpu", or GPU numbers such as 0,1')
     override = "override a value of the config; may be given again"
     add("--set", action="append", default=[], metavar="a.b=value", help=override)
-    package = "import a package that registers classes of your own"
-    add("--import", dest="imports", action="append", default=[], metavar="PACKAGE", help=package)
     add("--check", action="store_true", help="check config and data, run one step, and stop")
     add("--list", action="store_true", help="list every name a config may use")
     add("--describe", metavar="NAME", help="explain one of those names")

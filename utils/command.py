@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from utils.errors import UserError
 from utils.interrupt import Interrupted
@@ -30,6 +32,26 @@ def run(work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command."""
+    parser.add_argument("-d", "--device", help='"cpu", or GPU numbers such as 0,1')
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import a package that registers classes of your own",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that works with a trained model."""
+    add_common_options(parser)
+    parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
+    parser.add_argument("--mode", help="predictor, such as whole (the checkpoint's)")
 
 
 def import_packages(names: list[str]) -> None:
