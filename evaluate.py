@@ -21,7 +21,7 @@ from utils.gallery import Gallery
 from utils.image_io import write_png
 from utils.metrics import MetricGroup
 from utils.run_folder import make_folder
-from utils.schema import check
+from utils.schema import check_section
 from utils.tables import score_table
 
 log = logging.getLogger("segforge")
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device, args.mode)
     section = split_section(predict.config, args.split, args.data_dir)
-    check({**predict.config, "val_loader": section}, "evaluate.py")
+    check_section(section, "dataset", f"data set {section['type']}")
     dataset = make_dataset(
         section, predict.config["ignore_index"], normalization=predict.normalization
     )

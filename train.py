@@ -158,16 +158,20 @@ def main(args: argparse.Namespace) -> None:
     if log_dir:
         make_folder(Path(log_dir), "trainer.log_dir")
     folder = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
-    run_folder = RunFolder(folder, events_folder(start.config, folder), trainer.iteration)
+    events = events_folder(start.config, folder)
+    run_folder = RunFolder(folder, events, trainer.iteration)
     run_folder.save_config(trainer.identity["config"])
-    log.info("run folder %s; watch it with: tensorboard --logdir %s", folder, trainer.save_dir)
+    log.info("run folder %s", folder)
+    if events is not None:
+        log.info("curves: tensorboard --logdir %s", log_dir or trainer.save_dir)
     try:
         best = trainer.fit(run_folder)
     finally:
         run_folder.close()
+    file = folder / "best_model.pth"
     for key, value in best.items():
         score = "-" if value is None else f"{value:.4f}"
-        log.info("best %s %s in %s", key, score, folder / "best_model.pth")
+        log.info("best %s %s in %s", key, score, file if file.exists() else "the run before")
 
 
 def events_folder(config: dict, folder: Path) -> Path | None:

@@ -256,7 +256,9 @@ class BaseTrainer(ABC):
             self._save_last(state)
         if self.monitor.exhausted and self.iteration < self.total:
             waited = self.monitor.waited
-            log.info("no better %s in %d validations: stopping", self.monitor.key, waited)
+            log.info(
+                "no better %s in the last %d validation(s): stopping", self.monitor.key, waited
+            )
         if not self.finished and self.updater.due(self.iteration):
             self._stop_if_asked()
 

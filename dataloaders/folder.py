@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class Folder(BaseDataset):
         split: Part of the data set: with the default `images` and `labels`, `<split>/images` is
             tried before `images/<split>` and `images`.
         images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
-        labels: Likewise for the label files; with patterns, what `*` stands for pairs the two.
+        labels: Likewise for the label files; with patterns, what the stars stand for pairs the two.
         list: Text file below data_dir, an image path and a label path a line, in place of folders.
         colors: RGB of each class name, where label files hold colours: {"road": [128, 64, 128]}.
             The name "ignore" may list a colour to ignore.
@@ -108,7 +109,7 @@ class Folder(BaseDataset):
         paths = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
         if not paths:
             raise UserError(f"no image in {folder} matches {pattern!r}")
-        return by_stem(paths, lambda path: starred(path.name, Path(pattern).name))
+        return by_stem(paths, lambda path: starred(path.relative_to(folder).as_posix(), pattern))
 
     def _read_list(self, folder: Path) -> list[Entry]:
         file = folder / self.list.replace("{split}", self.split)
@@ -158,15 +159,14 @@ class Folder(BaseDataset):
 
 
 def has_pattern(text: str) -> bool:
-    return any(sign in text for sign in "*?[")
+    return "*" in text or "?" in text
 
 
-def starred(name: str, pattern: str) -> str:
-    """What the first `*` of the pattern stands for in a file's name; its stem without a `*`."""
-    if "*" not in pattern:
-        return Path(name).stem
-    head, tail = pattern.split("*", 1)
-    return name[len(head) : len(name) - len(tail)]
+def starred(path: str, pattern: str) -> str:
+    """What the signs `**`, `*` and `?` of the pattern stand for in a path, joined by slashes."""
+    form = re.escape(pattern).replace(r"\*\*/", "((?:.*/)?)").replace(r"\*", "([^/]*)")
+    match = re.fullmatch(form.replace(r"\?", "([^/])"), path)
+    return "/".join(match.groups()) if match else path
 
 
 def check_colors(colors: dict | None, classes: list[str]) -> dict[str, tuple[int, int, int]]:

@@ -16,7 +16,7 @@ SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 @DATASETS.register
 class Shapes(BaseDataset):
-    """Noisy images of 3 to 7 overlapping shapes, each of its own random colour.
+    """Noisy images of 2 to 5 overlapping shapes, each of its own random colour.
 
     Colour tells nothing about the class, so that a network has to learn form. An image follows from
     the split and its index alone.
@@ -64,7 +64,7 @@ class Shapes(BaseDataset):
         image = low.astype(np.float32)
         semantic = np.zeros((height, width), np.int32)
         instance = np.zeros((height, width), np.int32)
-        for number in range(1, rng.integers(3, 8) + 1):
+        for number in range(1, rng.integers(2, 6) + 1):
             kind = int(rng.integers(1, 4))
             mask = draw(kind, height, width, rng)
             if self.void:
@@ -85,8 +85,8 @@ class Shapes(BaseDataset):
 
 def draw(kind: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Mask (height, width) of one shape at a random place, size and angle; kind is its class id."""
-    radius = rng.uniform(0.1, 0.22) * min(height, width)
-    centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
+    radius = rng.uniform(0.12, 0.25) * min(height, width)
+    centre = np.array([width, height]) * rng.uniform(0.1, 0.9, 2)
     mask = np.zeros((height, width), np.uint8)
     if kind == 1:
         cv2.circle(mask, centre.round().astype(int).tolist(), round(radius), 1, -1)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from utils.logger import start_logging
+
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 TINY = {
@@ -30,6 +32,12 @@ TINY = {
     "lr_scheduler": {"type": "Poly"},
     "trainer": {"epochs": 2, "tensorboard": False},
 }
+
+
+@pytest.fixture(autouse=True)
+def voice():
+    """Commands called in process speak as they do from the shell."""
+    start_logging()
 
 
 @pytest.fixture(autouse=True)

@@ -64,6 +64,10 @@ def test_a_new_type_drops_the_old_args():
     assert kept["arch"]["args"] == {"backbone": "resnet18", "in_channels": 1}
 
 
+def test_null_takes_an_inherited_key_out():
+    assert merge({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
+
+
 def test_overrides():
     config = {"a": {"b": [1, {"c": 2}]}}
     for text in ("a.b.0=5", "a.b.1.c=[1, 2]", "a.x=hello", "new.key=true", "a.n=null"):

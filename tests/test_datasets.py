@@ -125,8 +125,17 @@ def test_folder_globs(tmp_path):
     data = folder(
         tmp_path, split="val", images="{split}/*/*_photo.png", labels="{split}/*/*_mask.png"
     )
-    assert [e.name for e in data.entries] == ["a", "b"]
+    assert [e.name for e in data.entries] == ["a/a", "b/b"]
     assert data.entries[0].label.name == "a_mask.png"
+
+
+def test_folder_globs_over_folders(tmp_path):
+    for place in ("p0", "p1"):
+        write_png(tmp_path / place / "train" / "x_image.png", noise())
+        write_png(tmp_path / place / "train" / "x_mask.png", ids())
+    data = folder(tmp_path, images="*/{split}/*_image.png", labels="*/{split}/*_mask.png")
+    assert [e.name for e in data.entries] == ["p0/x", "p1/x"]
+    assert data.entries[1].label == tmp_path / "p1" / "train" / "x_mask.png"
 
 
 def test_folder_list(tmp_path):
@@ -174,13 +183,13 @@ def test_sixteen_bits_and_channels(tmp_path):
 
 
 def test_many_channels(tmp_path):
-    path = tmp_path / "x.tiff"
     stack = noise(channels=6)
-    pages = [np.ascontiguousarray(stack[:, :, i]) for i in range(3)]
-    cv2.imwrite(str(path), cv2.merge(pages + [pages[0]]))
-    assert read_image(path, 4).shape == (12, 16, 4)
+    cv2.imwritemulti(str(tmp_path / "six.tiff"), [stack[:, :, i].copy() for i in range(6)])
+    assert np.array_equal(read_image(tmp_path / "six.tiff", 6), stack)
+    Image.fromarray(stack[:, :, :4], "RGBA").save(tmp_path / "four.png")
+    assert np.array_equal(read_image(tmp_path / "four.png", 4), stack[:, :, :4])
     with pytest.raises(UserError, match="holds 4 channels; the config asks for 6"):
-        read_image(path, 6)
+        read_image(tmp_path / "four.png", 6)
 
 
 def test_read_image_as_rgb(tmp_path):

@@ -204,6 +204,17 @@ def test_resume_auto_and_from_an_older_checkpoint(tiny, tmp_path, capsys):
     assert [row["iteration"] for row in rows(run)] == ["3", "6", "9"]
 
 
+def test_a_resumed_run_takes_its_rates_from_the_config(tiny, tmp_path):
+    """Step 6 of 9 under lr 0.02: 0.02 * (1 - 6 / 9) ^ 0.9, where the old run had reached 0."""
+    run = train_run(tiny, tmp_path)
+    tiny["name"], tiny["trainer"]["epochs"] = "more", 3
+    tiny["optimizer"]["args"]["lr"] = 0.02
+    path = write(tiny, tmp_path / "more.json")
+    start = train.choose_start(path, str(run / "last.pth"), [])
+    updater = train.build(start, [torch.device("cpu")]).updater
+    assert updater.lr == pytest.approx(0.02 * (1 - 6 / 9) ** 0.9)
+
+
 def test_resume_under_a_new_config_makes_a_new_folder(tiny, tmp_path, capsys):
     run = train_run(tiny, tmp_path)
     tiny["name"], tiny["trainer"]["epochs"] = "more", 3

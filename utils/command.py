@@ -29,6 +29,9 @@ def run(work: Callable[[], None]) -> int:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
+    except BrokenPipeError:  # as in `train.py --list | head`
+        sys.stderr.close()
+        return 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -99,7 +99,7 @@ def no_constant(name: str) -> None:
 
 
 def merge(base: dict, over: dict) -> dict:
-    """`over` laid on `base`: objects merge key by key, anything else replaces.
+    """`over` laid on `base`: objects merge key by key, null takes a key out, the rest replaces.
 
     A section whose `type` changes starts afresh: the old type's `args` do not fit the new one.
     """
@@ -108,7 +108,10 @@ def merge(base: dict, over: dict) -> dict:
     merged = copy.deepcopy(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
+        if value is None and key in merged:
+            del merged[key]
+        else:
+            merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
     return merged
 
 

@@ -18,7 +18,7 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """Read an image as (H, W, channels), uint8 or uint16 as stored, RGB where channels is 3.
 
     For 3 channels grey is repeated, a palette is looked up and alpha is dropped; for 1 colours
-    become grey; for any other number the file must hold just that many. EXIF orientation is
+    become grey; for any other number the file must hold just that many, in a TIFF as pages too. EXIF orientation is
     applied.
 
     Raises:
@@ -32,11 +32,21 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     image = decode(data, path, flags.get(channels, cv2.IMREAD_UNCHANGED))
     if image.ndim == 2:
         image = image[:, :, None]
+    if image.shape[2] in (3, 4):
+        image = image[:, :, [2, 1, 0, 3][: image.shape[2]]]  # OpenCV has blue first
+    if image.shape[2] != channels:
+        image = pages(data) if path.suffix.lower() in (".tif", ".tiff") else image
     if image.shape[2] != channels:
         raise UserError(f"{path} holds {image.shape[2]} channels; the config asks for {channels}")
     if image.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{path} holds {image.dtype} values; 8 and 16 bit images can be read")
-    return np.ascontiguousarray(image[:, :, ::-1]) if channels == 3 else image
+    return np.ascontiguousarray(image)
+
+
+def pages(data: bytes) -> np.ndarray:
+    """The pages of a TIFF as channels, (H, W, C)."""
+    _, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.dstack(found)
 
 
 def read_label(path: Path) -> np.ndarray:

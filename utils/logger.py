@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import sys
 
 from tqdm import tqdm
@@ -19,6 +20,25 @@ class AroundBars(logging.Handler):
         sys.stdout.flush()
 
 
+class Early(logging.handlers.MemoryHandler):
+    """Keeps what is said before the run has a folder."""
+
+    def __init__(self):
+        super().__init__(capacity=10_000, flushLevel=logging.CRITICAL + 1)
+
+
+EARLY = Early()
+
+
+def write_to(handler: logging.Handler) -> None:
+    """Let a handler follow the log, beginning with what was said before."""
+    log = logging.getLogger("segforge")
+    EARLY.setTarget(handler)
+    EARLY.flush()
+    log.removeHandler(EARLY)
+    log.addHandler(handler)
+
+
 def start_logging() -> None:
     """Send the log "segforge" to the terminal, once."""
     log = logging.getLogger("segforge")
@@ -26,3 +46,5 @@ def start_logging() -> None:
     log.propagate = False
     if not any(isinstance(handler, AroundBars) for handler in log.handlers):
         log.addHandler(AroundBars())
+    if EARLY not in log.handlers:
+        log.addHandler(EARLY)

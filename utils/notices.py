@@ -19,6 +19,6 @@ def notices(config: dict) -> list[str]:
             "val_loader.args.crop_size is not used for scores: validation predicts at the "
             "labels' size"
         )
-    if config["use_synch_bn"] and config["n_gpu"] <= 1:
-        said.append("use_synch_bn changes nothing on one device")
+    if config["use_synch_bn"]:
+        said.append("use_synch_bn changes nothing: batch norm sees one device's images at a time")
     return said

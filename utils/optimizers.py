@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 
 import torch
 from torch.nn.modules.batchnorm import _NormBase
@@ -20,6 +21,8 @@ def optimizer_options(differential_lr: bool = False, decay_norm_and_bias: bool =
         decay_norm_and_bias: Apply weight decay to norms and biases too, as torch does.
     """
 
+
+log = logging.getLogger("segforge")
 
 OPTIMIZERS = Registry("optimizer", supplied=("params",), beside=optimizer_options)
 
@@ -40,6 +43,8 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
             "decoder", with "_no_decay" behind for norms and biases that are spared.
     """
     groups = model.parameter_groups()
+    if section.get("differential_lr") and not groups.get("encoder"):
+        log.warning("differential_lr changes nothing: %s trains no encoder", type(model).__name__)
     if not section.get("decay_norm_and_bias", True):
         groups = split_decay(model, groups)
     rate = section.get("args", {}).get("lr")

@@ -31,13 +31,12 @@ class Progress:
         self.epoch, self.epochs = epoch + 1, -(-total // per_epoch)
         self.left = total - iteration
         self.bar = tqdm(
-            desc=f"{self.epoch}/{self.epochs}",
             total=min(per_epoch, position + self.left),
             initial=position,
             leave=False,
             disable=None,
             ncols=80,
-            bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}",
+            bar_format="{desc} |{bar}|{percentage:3.0f}%",
         )
         self.images = self.batches = 0
         self.loss = self.waited = 0.0
@@ -71,7 +70,7 @@ class Progress:
         self.images += images
         self.batches += 1
         self.loss += loss
-        self.bar.set_postfix_str(self._line(), refresh=False)
+        self.bar.set_description_str(self._line(), refresh=False)
         self.bar.update()
 
     def show(self, values: dict[str, float]) -> None:
@@ -101,7 +100,8 @@ class Progress:
         parts = [f"{name} {number(value)[:5]}" for name, value in self.shown.items()]
         speed = f"{self.images / self.seconds:.1f} img/s"
         waiting = f"wait {100 * self.waited / self.seconds:.0f}%"
-        return " ".join([*parts, speed, waiting, f"left {clock(self._remaining())}"])
+        place = f"{self.epoch}/{self.epochs}"
+        return " ".join([place, *parts, speed, waiting, f"left {clock(self._remaining())}"])
 
     def _remaining(self) -> float:
         return (self.left - self.batches) * self.seconds / max(self.batches, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,14 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
         config = read_config(config_path, overrides) if config_path else stored(state, overrides)
     before = state["config"]
     now = with_defaults({**config, "ignore_index": before["ignore_index"]})
-    for line in difference(before, now):
+    for line in difference({**before, "about": None}, {**now, "about": None}):
         log.info("changed since the checkpoint: %s", line)
     return Start(config, state, source, folder)
 
 
 def stored(state: dict[str, Any], overrides: list[str]) -> dict:
     """The checkpoint's config under overrides."""
-    config = dict(state["config"])
+    config = copy.deepcopy(state["config"])
     for text in overrides:
         override(config, text)
     check(config, "the checkpoint's config")

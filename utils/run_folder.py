@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from utils import checkpoint
 from utils.errors import UserError
+from utils.logger import write_to
 
 log = logging.getLogger("segforge")
 
@@ -36,7 +37,7 @@ class RunFolder:
         self.writer = SummaryWriter(str(events), purge_step=purge) if events else None
         self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(self._file)
+        write_to(self._file)
 
     def save_config(self, config: dict) -> None:
         (self.path / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -103,11 +103,20 @@ def strict(base: type) -> type:
 
 def check(config: dict, source: str = "config") -> None:
     """Raise a UserError that lists every problem, each on a line that starts with its place."""
-    validator = strict(jsonschema.Draft202012Validator)(schema())
-    lines = [line for error in validator.iter_errors(config) for line in explain(error)]
+    _check(config, schema(), source)
+
+
+def check_section(section: dict, kind: str, source: str) -> None:
+    """The same for one section that the registry of `kind` builds."""
+    own = {k: registry.schema() for k, registry in REGISTRIES.items()}
+    _check(section, {"$ref": f"#/$defs/{kind}", "$defs": own}, source)
+
+
+def _check(instance: dict, against: dict, source: str) -> None:
+    validator = strict(jsonschema.Draft202012Validator)(against)
+    lines = [line for error in validator.iter_errors(instance) for line in explain(error)]
     if lines:
-        unique = list(dict.fromkeys(lines))
-        raise UserError(f"{source}:\n  " + "\n  ".join(unique))
+        raise UserError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines)))
 
 
 def explain(error: jsonschema.ValidationError) -> list[str]:
@@ -128,7 +137,8 @@ def explain(error: jsonschema.ValidationError) -> list[str]:
             return [
                 f"{place}: {json.dumps(came)} is not one of {', '.join(map(json.dumps, known))}"
             ]
-        return [f"{place}: unknown {came!r}; {suggest(came, map(str, known))}"]
+        hint = " (--import brings in your own)" if place.endswith("type") else ""
+        return [f"{place}: unknown {came!r}; {suggest(came, map(str, known))}{hint}"]
     if error.validator == "required":
         return [
             f"{place}: the key {key!r} is missing"

@@ -81,15 +81,19 @@ class Updater:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take them from a checkpoint.
+        """Take them from a checkpoint; rates and other settings stay those of this config.
 
         Raises:
             UserError: If the optimizer's parameters are other ones.
         """
+        groups = self.optimizer.param_groups
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
         try:
             self.optimizer.load_state_dict(state["optimizer"])
         except ValueError as error:
             raise misfit(str(error)) from error
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
         if self.scheduler is not None and state["lr_scheduler"] is not None:
             self.scheduler.load_state_dict(state["lr_scheduler"])
         if self.scaler.is_enabled() and state["scaler"]:

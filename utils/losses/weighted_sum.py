@@ -73,7 +73,9 @@ class WeightedSum(nn.Module):
         """
         terms: dict[str, Tensor] = {}
         for part, loss in zip(self.sections, self.losses, strict=True):
-            chosen = {**outputs, "out": outputs[part["output"]]}
+            chosen = {"out": outputs[part["output"]]}
+            if part["output"] == "out" and "aux" in outputs:
+                chosen["aux"] = outputs["aux"]
             for name, term in loss(chosen, pick(target, part["target"])).items():
                 name = name if part["output"] == "out" else f"{part['output']}_{name}"
                 again = sum(key.split("#")[0] == name for key in terms)

@@ -41,6 +41,17 @@ class Poly(LRScheduler):
         self.min_lr, self.warmup_steps = min_lr, warmup_steps
         super().__init__(optimizer)
 
+    def state_dict(self) -> dict[str, int]:
+        """The step it stands at; all else is the config's word."""
+        return {"step": self.last_epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Stand at that step, with the rates that this config has there."""
+        self.last_epoch, self._step_count = state["step"], state["step"] + 1
+        self._last_lr = self.get_lr()
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = lr
+
     def get_lr(self) -> list[float]:
         t = self.last_epoch  # torch's name for the count of steps
         factor = max(1 - t / self.total_steps, 0) ** self.power
