@@ -10,12 +10,11 @@ from pathlib import Path
 
 import torch
 
-from dataloaders import make_dataset, make_loader
+from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
 from inference import Predict, load
 from utils.command import add_model_options, import_packages, run
 from utils.device import choose_devices
-from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
 from utils.image_io import write_png
@@ -28,21 +27,23 @@ log = logging.getLogger("segforge")
 
 
 def split_section(config: dict, split: str | None, data_dir: str | None) -> dict:
-    """The loader section that gives a split: test_loader where it is that one, else val_loader's.
+    """The loader section that gives a split; the one of validation where none is of that split.
 
-    Raises:
-        UserError: If the config has no loader to take.
+    Args:
+        config: The run's.
+        split: None for validation's own.
+        data_dir: Folder in place of the section's, or None.
     """
-    sections = [
-        s for s in (config["val_loader"], config["test_loader"], config["train_loader"]) if s
-    ]
-    section = next((s for s in sections if s["args"].get("split") == split), sections[0])
-    args = dict(section["args"])
+    loaders = [config[key] for key in ("val_loader", "test_loader", "train_loader")]
+    sections = [section for section in loaders if section]
+    place = {"data_dir": data_dir} if data_dir else {}
+    section, args = sections[0], dict(place)
     if split:
+        section = next((s for s in sections if s["args"].get("split") == split), section)
+        if split == "test" and config["test_loader"]:
+            return {**config["test_loader"], "args": {**config["test_loader"]["args"], **place}}
         args["split"] = split
-    if data_dir:
-        args["data_dir"] = data_dir
-    return {**section, "args": args}
+    return {**section, "args": {**section["args"], **args}}
 
 
 def metric_of(predict: Predict) -> MetricGroup:
@@ -61,11 +62,7 @@ def main(args: argparse.Namespace) -> None:
     dataset = make_dataset(
         section, predict.config["ignore_index"], normalization=predict.normalization
     )
-    if list(dataset.classes) != list(predict.classes):
-        raise UserError(
-            f"the data set has the classes {', '.join(dataset.classes)}; the model was "
-            f"trained on {', '.join(predict.classes)}"
-        )
+    require_alike(dataset, predict.classes, predict.channels, predict.config["metric"])
     check_dataset(dataset)
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")

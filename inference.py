@@ -46,13 +46,14 @@ class Predict:
             **{k: tuple(v) for k, v in state["normalization"].items()}
         )
         model = rebuild(state)
-        weights = state["ema"]["state_dict"] if state.get("ema") else state["state_dict"]
-        checkpoint.load_weights(model, weights, source)
+        checkpoint.load_weights(model, checkpoint.weights(state), source)
+        if config["trainer"]["channels_last"]:
+            model = model.to(memory_format=torch.channels_last)
         self.model = model.to(device).eval()
         self.predictor = PREDICTORS.build(by_mode(mode) if mode else config["predictor"])
         self.labeler = LABELERS.build(config["labeler"])
         self.postprocess = make_postprocess(config["postprocess"])
-        self.dtype = autocast_dtype(config["trainer"].get("amp", False), device)
+        self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 
     @torch.no_grad()
     def outputs(self, image: np.ndarray) -> dict[str, Tensor]:
@@ -135,6 +136,28 @@ def find_images(source: Path, extension: str | None) -> list[Path]:
     return found
 
 
+def refuse_overwriting(targets: dict[Path, Path]) -> None:
+    """Refuse to write over an image that is read, or one result over another.
+
+    Args:
+        targets: Where each image's results go, without an ending.
+
+    Raises:
+        UserError: If that would happen.
+    """
+    taken: dict[Path, Path] = {}
+    sources = {path.resolve() for path in targets}
+    for path, target in targets.items():
+        if target.with_name(target.name + ".png").resolve() in sources:
+            raise UserError(f"{path} would be written over; give another folder as --output")
+        other = taken.setdefault(target, path)
+        if other != path:
+            raise UserError(
+                f"{other} and {path} would both be written to {target}.png; predict them "
+                "one after the other, with --extension"
+            )
+
+
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
     images = find_images(args.images, args.extension)
@@ -142,6 +165,8 @@ def main(args: argparse.Namespace) -> None:
         args.model, choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0], args.mode
     )
     root = args.images if args.images.is_dir() else args.images.parent
+    targets = {path: args.output / path.relative_to(root).with_suffix("") for path in images}
+    refuse_overwriting(targets)
     unreadable = []
     for path in tqdm(images, unit="img", desc="predicting", disable=None):
         try:
@@ -151,8 +176,7 @@ def main(args: argparse.Namespace) -> None:
             continue
         labels = predict(image)
         for kind in args.save:
-            target = args.output / path.relative_to(root).with_suffix("")
-            SAVERS[kind](target, image, labels, predict)
+            SAVERS[kind](targets[path], image, labels, predict)
     log.info(
         "%d of %d images predicted into %s", len(images) - len(unreadable), len(images), args.output
     )

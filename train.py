@@ -11,7 +11,7 @@ import torch
 
 from base.base_dataset import BaseDataset
 from base.base_trainer import BaseTrainer, Parts
-from dataloaders import make_dataset, make_loader
+from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
 from models import MODELS, rebuild
 from trainer import TRAINERS
@@ -43,7 +43,7 @@ log = logging.getLogger("segforge")
 def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     """A trainer, every part of it built and tried against the data."""
     config, section, state = start.config, start.config["trainer"], start.state
-    seed_everything(config["seed"], section.get("deterministic", False))
+    seed_everything(config["seed"], section["deterministic"])
     train_set = make_dataset(
         config["train_loader"],
         config["ignore_index"],
@@ -64,14 +64,13 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     else:
         model = MODELS.build(config["arch"], out_channels=loss.out_channels)
         if config["init_from"]:
-            weights = checkpoint.load(config["init_from"])
-            weights = weights.get("state_dict", weights)
+            weights = checkpoint.weights(checkpoint.load(config["init_from"]))
             checkpoint.load_weights(model, weights, config["init_from"])
     try_shapes(model, train_loader, loss.out_channels)
 
     loss, model = loss.to(devices[0]), model.to(devices[0])
     optimizer = make_optimizer(config["optimizer"], model)
-    length = (section.get("epochs"), section.get("iterations"), section.get("accumulate", 1))
+    length = (section["epochs"], section["iterations"], section["accumulate"])
     try:
         _, steps = run_length(*length, len(train_loader.order))
     except ValueError as error:
@@ -111,20 +110,21 @@ def make_validation(
     config: dict, train_set: BaseDataset, loss: WeightedSum, device: torch.device
 ) -> tuple:
     """validate(model), the names of its scores, and draw(model); nothing without a val_loader."""
-    if not config["val_loader"] or not config["trainer"].get("val", True):
+    if not config["val_loader"] or not config["trainer"]["val"]:
         return None, [], None
     dataset = make_dataset(
         config["val_loader"], train_set.ignore_index, normalization=train_set.normalization
     )
-    if dataset.classes != train_set.classes:
-        raise UserError("val_loader has other classes than train_loader")
+    require_alike(
+        dataset, train_set.classes, train_set.channels, [*loss.sections, *config["metric"]]
+    )
     check_dataset(dataset)
     predictor = PREDICTORS.build(config["predictor"])
     labeler = LABELERS.build(config["labeler"])
     metric = MetricGroup(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
-    dtype = autocast_dtype(config["trainer"].get("amp", False), device)
+    dtype = autocast_dtype(config["trainer"]["amp"], device)
     validate = functools.partial(
         evaluate,
         loader=make_loader(config["val_loader"], dataset, False),
@@ -147,16 +147,18 @@ def main(args: argparse.Namespace) -> None:
         return
     start = choose_start(args.config, args.resume, args.set)
     devices = choose_devices(start.config["n_gpu"], args.device)
-    for notice in notices(start.config):
+    for notice in notices(start.config, fresh=start.state is None):
         log.info("note: %s", notice)
     trainer = build(start, devices)
     if args.check:
         trainer.try_step()
         log.info("the config, its data and one training step are fine")
         return
-    log_dir = start.config["trainer"].get("log_dir")
+    log_dir = start.config["trainer"]["log_dir"]
     if log_dir:
         make_folder(Path(log_dir), "trainer.log_dir")
+    if start.folder:
+        make_folder(start.folder, "trainer.save_dir")
     folder = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
     events = events_folder(start.config, folder)
     run_folder = RunFolder(folder, events, trainer.iteration)
@@ -176,9 +178,9 @@ def main(args: argparse.Namespace) -> None:
 
 def events_folder(config: dict, folder: Path) -> Path | None:
     """Where TensorBoard events go; None for nowhere."""
-    if not config["trainer"].get("tensorboard", True):
+    if not config["trainer"]["tensorboard"]:
         return None
-    log_dir = config["trainer"].get("log_dir")
+    log_dir = config["trainer"]["log_dir"]
     return Path(log_dir) / config["name"] / folder.name if log_dir else folder
 
 

@@ -56,13 +56,13 @@ class EpochSampler(Sampler):
         """Go on from there.
 
         Raises:
-            UserError: If that is inside an epoch of another number of batches.
+            UserError: If its epochs have another number of batches.
         """
-        if state["position"] and state["batches"] != len(self):
+        if state["batches"] != len(self):
             raise UserError(
-                f"the checkpoint stands inside an epoch of {state['batches']} batches, and this "
-                f"config makes {len(self)}; resume with the same data and batch_size, or from a "
-                "checkpoint-epochN.pth"
+                f"the checkpoint counts epochs of {state['batches']} batches, this config makes "
+                f"{len(self)}; resume with the same data and batch_size, or start from its weights "
+                'alone with "init_from"'
             )
         self.epoch, self.position = state["epoch"], state["position"]
 
@@ -143,10 +143,11 @@ class Guarded(Dataset):
 
 
 def quiet_worker(_: int) -> None:
-    """One thread a worker, and Ctrl-C left to the main process."""
+    """One thread a worker, and signals to the whole process group left to the main process."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def list_samples(items: list) -> list | UserError:

@@ -21,8 +21,12 @@ from utils.targets import ignored_label
 
 DATASETS = Registry(
     "dataset",
-    supplied=("ignore_index", "dataset", "seed", "training"),
-    within=(BaseDataLoader, augmentation, make_normalization),
+    supplied=("ignore_index",),
+    within={
+        BaseDataLoader: ("dataset", "seed", "training"),
+        augmentation: (),
+        make_normalization: ("dataset",),
+    },
 )
 
 
@@ -34,7 +38,7 @@ class BaseDataset(Dataset, ABC):
 
     Args:
         data_dir: Folder of the data set.
-        split: Part of the data set.
+        split: Part of the data set, or None where it has no parts.
         ignore_index: Label of pixels that count for nothing.
 
     Attributes:
@@ -56,7 +60,7 @@ class BaseDataset(Dataset, ABC):
     std: ClassVar[list[float] | None] = None
     targets: tuple[str, ...] = ("semantic",)
 
-    def __init__(self, data_dir: str | None, split: str, ignore_index: int = 255):
+    def __init__(self, data_dir: str | None, split: str | None, ignore_index: int = 255):
         self.data_dir, self.split, self.ignore_index = data_dir, split, ignore_index
         if 0 <= ignore_index < len(self.classes):
             raise UserError(

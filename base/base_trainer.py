@@ -165,6 +165,7 @@ class BaseTrainer(ABC):
             parts.scheduler,
             torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16),
             self.total,
+            self.per_epoch,
             accumulate,
             clip_grad_norm,
             ema_decay,
@@ -194,7 +195,7 @@ class BaseTrainer(ABC):
             UserError: If a loss is not finite, or a file went bad.
         """
         self.folder = self.reporter.folder = folder
-        self.finished = self.iteration >= self.total
+        self.finished = self.iteration >= self.total or self.monitor.exhausted
         self.saved_at = time.monotonic()
         self.network.train()
         with StopRequest() as self.stop:
@@ -301,18 +302,31 @@ class BaseTrainer(ABC):
             UserError: If the optimizer is another, or batches are counted differently.
         """
         self.order.load(state["sampler"])
-        was, now = (s["config"]["optimizer"]["type"] for s in (state, self.identity))
-        if was != now:
-            raise misfit(f"{was} is not {now}")
-        self.updater.load(state)
+        was, now = state["config"], self.identity["config"]
+        if was["optimizer"]["type"] != now["optimizer"]["type"]:
+            raise misfit(f"{was['optimizer']['type']} is not {now['optimizer']['type']}")
+        length = ("epochs", "iterations", "accumulate")
+        self.updater.load(
+            state,
+            same_schedule=was["optimizer"] == now["optimizer"]
+            and was["lr_scheduler"] == now["lr_scheduler"]
+            and all(was["trainer"][key] == now["trainer"][key] for key in length),
+        )
         self.iteration, self.validated_at = state["iteration"], state["validated_at"]
-        self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
+        if (was["trainer"]["monitor"], was["val_loader"]) == (
+            now["trainer"]["monitor"],
+            now["val_loader"],
+        ):
+            self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
         self.reporter.load(state["report"])
         restore_random_state(state["rng"])
 
     def _validation_due(self) -> bool:
-        due = self.iteration % self.val_every == 0 or self.iteration == self.total
-        return bool(self.validate) and due and self.iteration > self.validated_at
+        """Whether as many batches as asked for have gone by; never between two updates."""
+        if not self.validate or self.iteration == self.validated_at:
+            return False
+        passed = self.iteration // self.val_every > self.validated_at // self.val_every
+        return self.iteration == self.total or passed and self.updater.due(self.iteration)
 
     def _save_due(self) -> bool:
         if not self.updater.due(self.iteration):

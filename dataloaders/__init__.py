@@ -2,7 +2,7 @@
 
 from base.base_dataset import DATASETS, BaseDataset
 from dataloaders.camvid import CamVid
-from dataloaders.factory import make_dataset, make_loader
+from dataloaders.factory import make_dataset, make_loader, require_alike
 from dataloaders.folder import Folder
 from dataloaders.shapes import Shapes
 from dataloaders.transforms import TRANSFORMS
@@ -16,4 +16,5 @@ __all__ = [
     "Shapes",
     "make_dataset",
     "make_loader",
+    "require_alike",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -120,12 +121,23 @@ def cache_file(dataset: BaseDataset) -> Path:
         and k not in ("entries", "seed")
     }
     key.update(repr((type(dataset).__name__, sorted(settings.items(), key=str))).encode())
+    for cls in type(dataset).__mro__:
+        if issubclass(cls, BaseDataset):  # other code may read the same files otherwise
+            key.update(inspect.getsource(cls).encode())
     for entry in dataset.entries:
         for path in (entry.image, entry.label):
             if path is not None:
-                stat = os.stat(path)
-                key.update(f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}".encode())
+                key.update(f"{path.absolute()} {stamp(path)}".encode())
             else:
                 key.update(entry.name.encode())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "segforge" / f"{key.hexdigest()[:32]}.json"
+
+
+def stamp(path: Path) -> str:
+    """Size and time of a file; empty for one that cannot be read, which `look` then reports."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns}"

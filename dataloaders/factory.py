@@ -8,6 +8,7 @@ from dataloaders.transforms import TRANSFORMS, Compose
 from utils.augmentation import augmentation
 from utils.errors import UserError
 from utils.normalization import Normalization, make_normalization
+from utils.targets import require_targets
 
 
 def make_dataset(
@@ -32,7 +33,7 @@ def make_dataset(
         UserError: If the section asks for flags and transforms at once.
     """
     section = DATASETS.resolve(section)
-    own, _, flags, normalize = DATASETS.split(section["args"])
+    own, _, flags, normalize = DATASETS.split(section)
     supplied = {} if ignore_index is None else {"ignore_index": ignore_index}
     dataset = DATASETS.build({"type": section["type"], "args": own}, **supplied)
     if transforms and flags:
@@ -48,6 +49,33 @@ def make_dataset(
     return dataset
 
 
+def require_alike(
+    dataset: BaseDataset, classes: list[str], channels: int, sections: list[dict]
+) -> None:
+    """Refuse a data set that a model was not trained for.
+
+    Args:
+        dataset: To be predicted and scored.
+        classes: Class names of training.
+        channels: Image channels of training.
+        sections: Of the losses and metrics that will read its targets.
+
+    Raises:
+        UserError: If one of them differs.
+    """
+    name = type(dataset).__name__
+    if list(dataset.classes) != list(classes):
+        raise UserError(
+            f"{name} has the classes {', '.join(dataset.classes)}; the model is trained on "
+            f"{', '.join(classes)}"
+        )
+    if dataset.channels != channels:
+        raise UserError(
+            f"images of {name} have {dataset.channels} channels; the model is trained on {channels}"
+        )
+    require_targets(sections, dataset.targets, name)
+
+
 def make_loader(
     section: dict, dataset: BaseDataset, training: bool, seed: int = 0
 ) -> BaseDataLoader:
@@ -59,7 +87,7 @@ def make_loader(
         training: Stack images into batches; otherwise give lists of samples of any size, in order.
         seed: The order follows from it.
     """
-    _, args, _, _ = DATASETS.split(DATASETS.resolve(section)["args"])
+    _, args, _, _ = DATASETS.split(DATASETS.resolve(section))
     if not training:
         args = {**args, "shuffle": False, "drop_last": False}
     try:

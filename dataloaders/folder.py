@@ -25,8 +25,8 @@ class Folder(BaseDataset):
     Args:
         data_dir: Folder of the data set.
         classes: Class names by id.
-        split: Part of the data set: with the default `images` and `labels`, `<split>/images` is
-            tried before `images/<split>` and `images`.
+        split: Part of the data set: with the default `images` and `labels`, `<split>/images` or
+            `images/<split>`; without it, `images`.
         images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
         labels: Likewise for the label files; with patterns, what the stars stand for pairs the two.
         list: Text file below data_dir, an image path and a label path a line, in place of folders.
@@ -45,7 +45,7 @@ class Folder(BaseDataset):
         self,
         data_dir: str,
         classes: list[str],
-        split: str = "train",
+        split: str | None = None,
         images: str = "images",
         labels: str = "labels",
         list: str | None = None,
@@ -67,6 +67,7 @@ class Folder(BaseDataset):
         self.palette = [[*colour] for colour in palette or drawn]
         if len(self.palette) != len(classes):
             raise ValueError(f"palette has {len(self.palette)} colours for {len(classes)} classes")
+        check_rgb(self.palette, "palette")
         super().__init__(data_dir, split, ignore_index)
         self.codes, self.values = self._colour_table()
 
@@ -94,29 +95,42 @@ class Folder(BaseDataset):
             ids = found
         return {"semantic": ids}
 
+    def _fill(self, text: str) -> str:
+        if "{split}" in text and not self.split:
+            raise UserError(f'{text!r} has a place for the split; give "split"')
+        return text.replace("{split}", self.split or "")
+
     def _folder(self, folder: Path, name: str) -> Path:
-        name = name.replace("{split}", self.split)
-        tried = [folder / self.split / name, folder / name / self.split, folder / name]
+        if self.split and "{split}" not in name:
+            tried = [folder / self.split / name, folder / name / self.split]
+        else:
+            tried = [folder / self._fill(name)]
         found = next((place for place in tried if place.is_dir()), None)
         if found is None:
             raise UserError(f"there is no folder {' or '.join(map(str, tried))}")
         return found
 
     def _glob(self, folder: Path, pattern: str) -> dict[str, Path]:
-        pattern = pattern.replace("{split}", self.split)
+        pattern = self._fill(pattern)
         if not has_pattern(pattern):
             return list_images(folder / pattern)
+        if Path(pattern).is_absolute():
+            raise UserError(f"{pattern!r}: patterns start below data_dir, {folder}")
         paths = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
         if not paths:
             raise UserError(f"no image in {folder} matches {pattern!r}")
         return by_stem(paths, lambda path: starred(path.relative_to(folder).as_posix(), pattern))
 
     def _read_list(self, folder: Path) -> list[Entry]:
-        file = folder / self.list.replace("{split}", self.split)
+        file = folder / self._fill(self.list)
         if not file.is_file():
             raise UserError(f"list: there is no file {file}")
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"list: {file} cannot be read as text: {error}") from error
         entries = []
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             parts = line.split()
             if not parts:
                 continue
@@ -180,7 +194,22 @@ def check_colors(colors: dict | None, classes: list[str]) -> dict[str, tuple[int
             if unknown
             else f"colors has no colour for the class {missing[0]!r}"
         )
+    values = [
+        *(colors[name] for name in classes),
+        *([colors["ignore"]] if "ignore" in colors else []),
+    ]
+    if len({tuple(value) for value in values}) != len(values):
+        raise ValueError("colors gives two classes one colour")
+    check_rgb(values, "colors")
     return colors
+
+
+def check_rgb(values: list, key: str) -> None:
+    wrong = [
+        [*value] for value in values if len(value) != 3 or not all(0 <= v < 256 for v in value)
+    ]
+    if wrong:
+        raise ValueError(f"{key} holds {wrong[0]}; a colour is three numbers from 0 to 255")
 
 
 def check_remap(remap: dict | None, ignore_index: int) -> dict[int, int]:

@@ -63,6 +63,8 @@ class Warp:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
         if base_size is not None and base_size < 1 or self.crop and min(self.crop) < 1:
             raise ValueError(f"base_size {base_size} and crop_size {crop_size} must be above zero")
+        if rotate < 0:
+            raise ValueError(f"rotate is {rotate}; give the largest angle, from zero up")
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(
                 f"scale is {list(scale)}; give the lowest and highest factor, above zero"
@@ -207,7 +209,7 @@ def warp_labels(
     Exact for ids of any size: OpenCV warps 16 bits, so others are numbered and looked up again.
     """
     ids = None
-    if labels.min() < -(2**15) or labels.max() >= 2**15:
+    if min(labels.min(), border) < -(2**15) or max(labels.max(), border) >= 2**15:
         ids, labels = np.unique(labels, return_inverse=True)
         ids, border = np.append(ids, border), len(ids)
     warped = cv2.warpAffine(

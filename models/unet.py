@@ -6,13 +6,15 @@ Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentat
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from models.blocks.fusion import UpFuse
 from models.blocks.heads import Heads
 from models.blocks.init import initialize
-from models.encoders import make_encoder
+from models.encoders import Backbone, make_encoder
 
 
 @MODELS.register
@@ -43,10 +45,10 @@ class UNet(BaseModel):
     def __init__(
         self,
         out_channels: int | dict[str, int],
-        backbone: str = "resnet34",
+        backbone: Backbone = "resnet34",
         in_channels: int = 3,
         pretrained: bool | str = False,
-        output_stride: int = 32,
+        output_stride: Literal[8, 16, 32] = 32,
         decoder_channels: list[int] = (256, 128, 64, 32, 16),
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
@@ -56,6 +58,10 @@ class UNet(BaseModel):
             raise ValueError(
                 f"decoder_channels has {len(decoder_channels)} widths; four end at half "
                 "the image's size, five at its size"
+            )
+        if min(decoder_channels) < 1:
+            raise ValueError(
+                f"decoder_channels holds {min(decoder_channels)}; widths are above zero"
             )
         self.encoder = make_encoder(backbone, in_channels, pretrained, output_stride)
         self.in_channels, self.stride = in_channels, self.encoder.strides[-1]

@@ -159,7 +159,7 @@ SETTINGS = {
     "unknown loss": (["loss=CrossEntropi"], ["loss: unknown 'CrossEntropi'", "'CrossEntropy'"]),
     "unknown backbone": (
         ["arch.type=UNet", "arch.args.backbone=resnet17"],
-        ["model UNet", "unknown backbone 'resnet17'", "'resnet18'"],
+        ["arch.args.backbone: unknown 'resnet17'", "'resnet18'"],
     ),
     "wrong type": (
         ["train_loader.args.batch_size=two"],
@@ -509,6 +509,8 @@ def test_empty_split(data, refuse_data):
 def test_list_file(data, refuse_data):
     section = folder_data(data)
     section["args"]["list"] = "{split}.txt"
+    refuse_data(section, "'{split}.txt' has a place for the split", '"split"')
+    section["args"]["split"] = "train"
     refuse_data(section, "list", "there is no file", data / "train.txt")
     save("images/a.png labels/a.png\nimages/b.png\n", data, "train.txt")
     refuse_data(section, data / "train.txt", "line 2", "an image and a label")
@@ -661,7 +663,7 @@ def test_resume_inside_an_epoch_of_another_length(config, tmp_path, refused):
         checkpoint,
         "-c",
         save(config, tmp_path),
-        says=["inside an epoch of 2 batches", "makes 4"],
+        says=["epochs of 2 batches", "makes 4"],
     )
 
 
@@ -762,7 +764,7 @@ def test_evaluation_of_other_classes(model, tmp_path, refused_unwritten):
 
 def test_evaluation_of_an_unknown_split(model, tmp_path, refused_unwritten):
     argv = ("-m", model, "-o", tmp_path / "out", "--split", "tset")
-    refused_unwritten(evaluate, *argv, says=["--split", "tset", "test"])
+    refused_unwritten(evaluate, *argv, says=["split", "tset", "test"])
 
 
 @pytest.fixture

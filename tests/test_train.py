@@ -243,6 +243,7 @@ def test_accumulation_equals_the_larger_batch(tiny, tmp_path):
     """Without batch statistics, two batches of 3 in one update are one batch of 6."""
     tiny["arch"]["args"] |= {"freeze_bn": True, "dropout": [0, 0]}
     tiny["train_loader"]["args"] |= {"batch_size": 6, "augment": False, "shuffle": False}
+    tiny["trainer"]["clip_grad_norm"] = 1.0  # without its norms the net starts far off
     large = train_run(tiny, tmp_path)
     tiny["name"] = "small"
     tiny["train_loader"]["args"]["batch_size"] = 3
@@ -290,7 +291,83 @@ def test_a_trainer_of_ones_own(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(TRAINERS._classes, "Doubled", Doubled)
     tiny["trainer"] |= {"type": "Doubled", "accumulate": 2}
     train_run(tiny, tmp_path)
-    assert calls == [2, 4, 6]
+    assert calls == [2, 3, 5, 6]  # no group reaches over the end of an epoch of 3
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_other_channels(channels, tiny, tmp_path):
+    """Trained, previewed, scored and predicted."""
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        image = rng.integers(0, 255, (32, 32, channels), dtype=np.uint8).squeeze()
+        write_png(tmp_path / "images" / f"{index}.png", image)
+        write_png(tmp_path / "labels" / f"{index}.png", rng.integers(0, 2, (32, 32), np.uint8))
+    tiny["arch"]["args"]["in_channels"] = channels
+    args = {"data_dir": str(tmp_path), "classes": ["a", "b"], "channels": channels}
+    tiny["train_loader"] = {
+        "type": "Folder",
+        "args": {**args, "normalize": "image", "batch_size": 2},
+    }
+    tiny["val_loader"] = {"type": "Folder", "args": args}
+    tiny["trainer"]["tensorboard"] = True
+    run = train_run(tiny, tmp_path)
+    evaluate.main(evaluate.parse(["--model", str(run / "last.pth")]))
+    assert (run / "evaluation_None" / "worst.png").is_file()
+
+
+def test_accumulation_resumes_from_the_end_of_an_epoch(tiny, tmp_path):
+    """Three batches an epoch in groups of two: no group reaches into the next epoch."""
+    tiny["trainer"] |= {"accumulate": 2, "save_period": 1, "epochs": 3}
+    whole = train_run(tiny, tmp_path)
+    final = checkpoint.load(whole / "last.pth")
+    assert final["lr_scheduler"] == {"step": 6}
+    path = tmp_path / "epoch1.pth"
+    path.write_bytes((whole / "checkpoint-epoch1.pth").read_bytes())
+    train.main(train.parse(["-r", str(path)]))
+    again = checkpoint.load(tmp_path / "last.pth")
+    assert same(final["state_dict"], again["state_dict"])
+
+
+def test_the_test_loader_is_the_test_split(tiny, tmp_path):
+    tiny["test_loader"] = {"type": "Shapes", "args": {"split": "test", "length": 2, "size": 48}}
+    run = train_run(tiny, tmp_path)
+    words = ["--model", str(run / "last.pth"), "--split", "test"]
+    predict = inference.load(run / "last.pth")
+    section = evaluate.split_section(predict.config, "test", None)
+    assert section["args"]["size"] == 48
+    evaluate.main(evaluate.parse(words))
+    assert (run / "evaluation_test" / "scores.json").is_file()
+
+
+def test_a_changed_monitor_forgets_the_old_best(tiny, tmp_path):
+    tiny["trainer"]["monitor"] = "min val_loss"
+    run = train_run(tiny, tmp_path)
+    tiny["name"] = "other"
+    tiny["trainer"] |= {"monitor": "max Mean_IoU", "epochs": 3}
+    other = train_run(tiny, tmp_path, "-r", str(run / "last.pth"))
+    assert (other / "best_model.pth").is_file()
+    assert checkpoint.load(other / "last.pth")["monitor_best"] < 1
+
+
+def test_sigterm_to_the_whole_group_with_workers(tiny, tmp_path):
+    """As schedulers send it: the workers leave it to the main process, which saves."""
+    tiny["trainer"]["epochs"] = 500
+    tiny["train_loader"]["args"]["num_workers"] = 1
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "-c", write(tiny, tmp_path / "long.json")],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if "validation after" in line:
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    checkpoint.load_run(newest_run(tiny) / "last.pth", resume=True)
 
 
 def test_check_writes_nothing(tiny, tmp_path, capsys):

@@ -55,8 +55,8 @@ def describe_in(registry: Registry, name: str) -> str:
     doc = inspect.cleandoc(cls.__doc__ or "").split("\nArgs:")[0].strip()
     lines = [title, "", doc or summary_of(cls), ""]
     lines += argument_lines(signature_schema(cls, registry.supplied))
-    for part in registry.within:
-        lines += ["", *argument_lines(signature_schema(part, registry.supplied))]
+    for part, passed in registry.within.items():
+        lines += ["", *argument_lines(signature_schema(part, passed))]
     if registry.beside:
         lines += [
             "",

@@ -63,8 +63,8 @@ def load(path: Path | str) -> dict[str, Any]:
         raise UserError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path} is damaged, probably cut short ({path.stat().st_size} bytes); take "
-            "an earlier checkpoint of that run"
+            f"{path} is no checkpoint that can be read, probably damaged or cut short "
+            f"({path.stat().st_size} bytes); take an earlier checkpoint of that run"
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a checkpoint")
@@ -96,6 +96,13 @@ def load_run(path: Path | str, resume: bool = False) -> dict[str, Any]:
             'weights go into a config\'s "init_from"'
         )
     return state
+
+
+def weights(state: dict[str, Any]) -> dict[str, Any]:
+    """The weights to use: a checkpoint's moving average or model, or a plain state dict."""
+    if state.get("ema"):
+        return state["ema"]["state_dict"]
+    return state.get("state_dict", state)
 
 
 def load_weights(model: nn.Module, state: dict[str, Any], source: Path | str) -> None:

@@ -70,7 +70,9 @@ def import_packages(names: list[str]) -> None:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name and name.split(".")[0] != error.name.split(".")[0]:
-                raise  # found, but something it needs is missing
+                raise UserError(
+                    f"--import {name}: it needs {error.name}, which is not installed"
+                ) from error
             raise UserError(
                 f"--import {name}: there is no such package in {os.getcwd()} or on PYTHONPATH"
             ) from error

@@ -42,7 +42,7 @@ def extended(path: Path, trail: tuple[Path, ...] = ()) -> dict:
     config = parse(path)
     parents = config.pop("extends", None) or []
     merged: dict = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    for parent in parents if isinstance(parents, list) else [parents]:
         if not isinstance(parent, str):
             raise UserError(f"{path}: extends: {parent!r} is no path")
         merged = merge(merged, extended(path.parent / parent, (*trail, place)))
@@ -130,6 +130,8 @@ def override(config: dict, text: str) -> None:
         if isinstance(node, dict) and node.get(key) is None:
             node[key] = {}
         node = element(node, key, ".".join(way[:step]), text)
+    if last == "type" and isinstance(node, dict) and node.get("type", value) != value:
+        node.pop("args", None)  # as in `merge`: they belong to the old type
     if isinstance(node, list):
         element(node, last, ".".join(way), text)
         node[int(last)] = value

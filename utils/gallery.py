@@ -71,7 +71,7 @@ class Gallery:
         truth = next(iter(target.values())) if isinstance(target, dict) else target
         truth = truth.numpy()
         return [
-            self.dataset.normalization.undo(sample["image"][:3]),
+            self.dataset.normalization.undo(sample["image"]),
             colorize(truth, palette),
             colorize(labels, palette),
             error_map(labels, truth, self.dataset.ignore_index),

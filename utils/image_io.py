@@ -18,8 +18,8 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """Read an image as (H, W, channels), uint8 or uint16 as stored, RGB where channels is 3.
 
     For 3 channels grey is repeated, a palette is looked up and alpha is dropped; for 1 colours
-    become grey; for any other number the file must hold just that many, in a TIFF as pages too. EXIF orientation is
-    applied.
+    become grey; for any other number the file must hold just that many, in a TIFF as pages too.
+    EXIF orientation is applied for 3 and 1 channels.
 
     Raises:
         UserError: If the file is missing, unreadable, truncated, or holds other channels.
@@ -46,7 +46,7 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
 def pages(data: bytes) -> np.ndarray:
     """The pages of a TIFF as channels, (H, W, C)."""
     _, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return np.dstack(found)
+    return np.dstack([page for page in found if page.shape == found[0].shape])
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -56,13 +56,16 @@ def read_label(path: Path) -> np.ndarray:
         UserError: If the file is missing, unreadable or truncated.
     """
     data = read_bytes(path)
-    if path.suffix.lower() == ".png" and data[25:26] == b"\x03":  # palette: keep the indices
+    packed = data[24:25] == b"\x01"  # one bit a pixel, which OpenCV spreads to 0 and 255
+    if data[:4] == b"\x89PNG" and (packed or data[25:26] == b"\x03"):  # palette: the indices
         try:
             with Image.open(io.BytesIO(data)) as image:
-                return np.array(image)
+                return np.array(image).astype(np.uint8)
         except (OSError, SyntaxError, ValueError) as error:
             raise unreadable(path, data) from error
     label = decode(data, path, cv2.IMREAD_UNCHANGED)
+    if label.dtype.kind == "f":
+        raise UserError(f"{path} holds {label.dtype} values; labels are whole numbers")
     if label.ndim == 3:
         return np.ascontiguousarray(label[:, :, 2::-1]) if label.shape[2] >= 3 else label[:, :, 0]
     return label
@@ -117,10 +120,7 @@ def write_png(path: Path, image: np.ndarray, palette: list[list[int]] | None = N
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(image)
-        if palette is not None:
-            picture = (
-                Image.fromarray(image.astype(np.uint8), mode="P") if image.ndim == 2 else picture
-            )
+        if palette is not None and image.dtype == np.uint8:  # a palette has 256 places
             picture.putpalette(np.array(full_palette(palette), np.uint8).ravel().tolist())
         picture.save(path)
     except OSError as error:

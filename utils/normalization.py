@@ -40,14 +40,20 @@ class Normalization:
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def undo(self, image: Tensor) -> np.ndarray:
-        """(C, H, W) float32 -> (H, W, C) uint8, for pictures; stretched where the mean is lost."""
+        """(C, H, W) float32 -> (H, W, 3) uint8, for pictures; stretched where the mean is lost.
+
+        One channel is shown grey; of more than three the first three, of two a third that is black.
+        """
         values = image.detach().float().cpu().numpy().transpose(1, 2, 0)
         if self.mean:
             values = (values * np.float32(self.std) + np.float32(self.mean)) * 255
         else:
             low, high = values.min(), values.max()
             values = (values - low) / max(high - low, 1e-6) * 255
-        return values.round().clip(0, 255).astype(np.uint8)
+        pixels = values.round().clip(0, 255).astype(np.uint8)
+        if pixels.shape[2] == 1:
+            return np.repeat(pixels, 3, axis=2)
+        return np.pad(pixels, ((0, 0), (0, 0), (0, 1)))[:, :, :3]
 
     def fill(self, scale: float) -> list[float]:
         """The colour that becomes zero; black where it is not known. `scale` is the full value."""

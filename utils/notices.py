@@ -7,12 +7,18 @@ import inspect
 from base.base_model import MODELS
 
 
-def notices(config: dict) -> list[str]:
-    """One sentence for each old or omitted key whose meaning here may surprise."""
+def notices(config: dict, fresh: bool = True) -> list[str]:
+    """One sentence for each old or omitted key whose meaning here may surprise.
+
+    Args:
+        config: Filled in.
+        fresh: Whether the model starts anew, not from a checkpoint.
+    """
     said = []
     arch = config["arch"]
     takes = inspect.signature(MODELS[arch["type"]]).parameters
-    if "pretrained" in takes and "pretrained" not in arch["args"]:
+    untold = fresh and not config["init_from"]
+    if untold and "pretrained" in takes and "pretrained" not in arch["args"]:
         said.append("arch.args.pretrained is not set: the backbone starts from random weights")
     if "crop_size" in (config["val_loader"] or {}).get("args", {}):
         said.append(

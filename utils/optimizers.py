@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from base.base_model import BaseModel
+from utils.errors import UserError
 from utils.registry import Registry
 
 
@@ -58,9 +59,11 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
         if name.endswith("_no_decay"):
             group["weight_decay"] = 0.0
         listed.append(group)
-    return OPTIMIZERS.build(
-        {"type": section["type"], "args": section.get("args", {})}, params=listed
-    )
+    try:
+        spec = {"type": section["type"], "args": section.get("args", {})}
+        return OPTIMIZERS.build(spec, params=listed)
+    except RuntimeError as error:  # arguments that exclude each other
+        raise UserError(f"optimizer {section['type']}: {error}") from error
 
 
 def default_lr(section: dict) -> float:

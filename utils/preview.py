@@ -43,7 +43,7 @@ def make_preview(
             truth = next(iter(target.values())) if isinstance(target, dict) else target
             rows.append(
                 [
-                    dataset.normalization.undo(item["image"][:3]),
+                    dataset.normalization.undo(item["image"]),
                     colorize(truth.numpy(), dataset.palette),
                     colorize(labels, dataset.palette),
                 ]

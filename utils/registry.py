@@ -32,8 +32,9 @@ class Registry:
             the key under which `Annotated[dict, kind]` finds its schema.
         supplied: Constructor parameters that the program passes to `build`; a config may not set
             them. A constructor that does not name one of them is not given it.
-        within: Callables whose parameters are also keys of the section's `args`; the program
-            takes them out with `split` before it builds.
+        within: Callables whose parameters are also keys of the section's `args`, each with those
+            of its parameters that the program passes; the program takes the others out with
+            `split` before it builds. A parameter of the class itself goes before one of theirs.
         beside: A callable whose parameters are keys of the section beside `type` and `args`.
         flat: The constructor's parameters stand in the section itself; there is no `args`.
         default: Name for a section that has no `type`.
@@ -43,14 +44,14 @@ class Registry:
         self,
         kind: str,
         supplied: tuple[str, ...] = (),
-        within: tuple[Callable, ...] = (),
+        within: dict[Callable, tuple[str, ...]] | None = None,
         beside: Callable | None = None,
         flat: bool = False,
         default: str | None = None,
     ):
         self.kind = kind
         self.supplied = supplied
-        self.within = within
+        self.within = within or {}
         self.beside = beside
         self.flat = flat
         self.default = default
@@ -109,8 +110,16 @@ class Registry:
         spec = {"type": spec} if isinstance(spec, str) else {"type": self.default, **spec}
         target, preset = self._aliases.get(spec["type"], (spec["type"], {}))
         if self.flat:
-            return {**preset, **spec, "type": target}
+            return {**self._defaults(target), **preset, **spec, "type": target}
         return {**spec, "type": target, "args": {**preset, **spec.get("args", {})}}
+
+    def _defaults(self, name: str) -> dict[str, Any]:
+        found = parameters(self._classes[name]) if name in self._classes else {}
+        return {
+            key: list(p.default) if isinstance(p.default, tuple) else p.default
+            for key, p in found.items()
+            if key not in self.supplied and p.default is not p.empty
+        }
 
     def build(self, spec: dict | str, **supplied: Any) -> Any:
         """Construct what `spec`, a `{"type": ..., "args": {...}}` section or a bare name,
@@ -145,11 +154,14 @@ class Registry:
         except ValueError as error:
             raise UserError(f"{self.kind} {spec['type']}: {error}") from error
 
-    def split(self, args: dict) -> list[dict]:
+    def split(self, spec: dict) -> list[dict]:
         """Share out a section's `args`: those of the class, then those of each of `within`."""
-        shares = [{k: v for k, v in args.items() if k in parameters(part)} for part in self.within]
-        taken = {key for share in shares for key in share}
-        return [{k: v for k, v in args.items() if k not in taken}, *shares]
+        own = {k: v for k, v in spec["args"].items() if k in parameters(self[spec["type"]])}
+        shares = [own]
+        for part, passed in self.within.items():
+            keys = parameters(part).keys() - set(passed) - own.keys()
+            shares.append({k: v for k, v in spec["args"].items() if k in keys})
+        return shares
 
     def schema(self) -> dict:
         """JSON schema of a section: the type's name decides what its args may be."""
@@ -165,6 +177,8 @@ class Registry:
                 "allOf": [self._when(name, self._arguments(name)) for name in self.names()],
             }
         properties["args"] = {"type": "object"}
+        if not self._classes:
+            return {"type": "object", "properties": properties, "required": required}
         return {
             "type": "object",
             "required": required,
@@ -194,9 +208,9 @@ class Registry:
     def _arguments(self, name: str) -> dict:
         target, preset = self._aliases.get(name, (name, {}))
         schema = signature_schema(self._classes[target], self.supplied)
-        for part in self.within:
-            extra = signature_schema(part, self.supplied)
-            schema["properties"] |= extra["properties"]
+        for part, passed in self.within.items():
+            extra = signature_schema(part, passed)
+            schema["properties"] = extra["properties"] | schema["properties"]
             schema["required"] += extra["required"]
         schema["required"] = [key for key in schema["required"] if key not in preset]
         summary = summary_of(self._classes[target])

@@ -62,8 +62,7 @@ class Reporter:
         """Report one batch to TensorBoard and to the bar."""
         scalars = {"train/loss": sum(terms.values())}
         shown = {"loss": scalars["train/loss"]}
-        if len(terms) > 1:
-            scalars |= {f"train/{name}": value for name, value in terms.items()}
+        scalars |= {f"train/{name}": value for name, value in terms.items()}
         for index, group in enumerate(groups):
             scalars[f"train/lr_{group.get('name', index)}"] = group["lr"]
         if self.score_batch is not None:
@@ -91,8 +90,7 @@ class Reporter:
         """
         iteration = int(place["iteration"])
         row = {**place, "train_loss": self.mean_loss}
-        if len(self.sums) > 1:
-            row |= {f"train_{name}": total / self.batches for name, total in self.sums.items()}
+        row |= {f"train_{name}": total / self.batches for name, total in self.sums.items()}
         self.folder.add_row(row | scores)
         self.folder.add_scalars({f"val/{k}": v for k, v in scores.items()}, iteration)
         if self.draw is not None:

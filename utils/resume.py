@@ -80,7 +80,7 @@ def stored(state: dict[str, Any], overrides: list[str]) -> dict:
 
 def newest(config: dict) -> Path | None:
     """The newest `last.pth` of this config's runs that loads."""
-    runs = Path(config["trainer"].get("save_dir", "saved/")) / config["name"]
+    runs = Path(config["trainer"]["save_dir"]) / config["name"]
     for path in sorted(runs.glob("*/last.pth"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:
             checkpoint.load_run(path, resume=True)

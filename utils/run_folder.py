@@ -100,7 +100,7 @@ def new_run_folder(save_dir: str, name: str) -> Path:
     Raises:
         UserError: If it cannot be made or written to, or the name is no folder's.
     """
-    if not name or Path(name).name != name:
+    if not name or Path(name).name != name or name == "..":
         raise UserError(f"name is {name!r}; it names a folder, so give a word without slashes")
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     parent = Path(save_dir) / name
@@ -118,13 +118,16 @@ def new_run_folder(save_dir: str, name: str) -> Path:
 
 
 def make_folder(path: Path, key: str) -> None:
-    """Make a folder that the config's `key` asks for.
+    """Make a folder that the config's `key` asks for, and try whether files can be written.
 
     Raises:
-        UserError: If it cannot be made.
+        UserError: If it cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".probe"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}); set {key} to a folder that can"

@@ -26,4 +26,5 @@ def run_length(
         if value is not None and value < 1:
             raise ValueError(f"{key} is {value}; 1 is the least")
     total = epochs * per_epoch if iterations is None else iterations
-    return total, math.ceil(total / accumulate)
+    passes, rest = divmod(total, per_epoch)  # no step reaches over an epoch
+    return total, passes * math.ceil(per_epoch / accumulate) + math.ceil(rest / accumulate)

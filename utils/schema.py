@@ -25,7 +25,7 @@ class Config:
         about: What to expect: score, time, hardware. JSON has no comments that survive a parser.
         name: Name of the run; its folder is `<trainer.save_dir>/<name>`.
         n_gpu: Most GPUs to use; 0 for the CPU.
-        use_synch_bn: Batch norm over all GPUs, where there are several.
+        use_synch_bn: Accepted from pytorch-segmentation; changes nothing yet.
         seed: Every random number of the run follows from it.
         arch: The model.
         train_loader: Training data, its loading and augmentation.
@@ -89,8 +89,13 @@ def schema() -> dict:
         "properties": {"$schema": {"type": "string"}, **properties},
         "if": {"not": {"required": ["extends"]}},
         "then": {"required": required},
-        "$defs": {kind: registry.schema() for kind, registry in REGISTRIES.items()},
+        "$defs": sections(),
     }
+
+
+def sections() -> dict[str, dict]:
+    """The schema of a section by the kind of what it builds."""
+    return {kind: registry.schema() for kind, registry in sorted(REGISTRIES.items())}
 
 
 def strict(base: type) -> type:
@@ -108,8 +113,7 @@ def check(config: dict, source: str = "config") -> None:
 
 def check_section(section: dict, kind: str, source: str) -> None:
     """The same for one section that the registry of `kind` builds."""
-    own = {k: registry.schema() for k, registry in REGISTRIES.items()}
-    _check(section, {"$ref": f"#/$defs/{kind}", "$defs": own}, source)
+    _check(section, {"$ref": f"#/$defs/{kind}", "$defs": sections()}, source)
 
 
 def _check(instance: dict, against: dict, source: str) -> None:

@@ -20,14 +20,14 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
         deterministic: Make torch take deterministic algorithms, and warn where it has none.
 
     Raises:
-        UserError: If the seed is negative.
+        UserError: If the seed is out of range.
     """
-    if seed < 0:
-        raise UserError(f"seed is {seed}; it is a whole number from 0 up")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed is {seed}; it is a whole number from 0 to 4294967295")
     if deterministic:  # cuBLAS reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic

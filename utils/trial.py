@@ -46,8 +46,10 @@ def try_shapes(model: BaseModel, loader: BaseDataLoader, channels: dict[str, int
     ]
     try:
         outputs = twin(image)
-    except NotImplementedError:
-        return  # an operation that cannot be tried without data
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" in str(error):
+            return  # an operation that cannot be tried without data
+        raise
     finally:
         for guard in guards:
             guard.remove()

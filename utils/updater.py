@@ -22,7 +22,8 @@ class Updater:
         scheduler: Steps with the optimizer, or None.
         scaler: Scales the loss for float16; disabled otherwise.
         total: Batches of the run.
-        accumulate: Batches that make one update.
+        per_epoch: Batches of an epoch.
+        accumulate: Batches that make one update; the last of an epoch may be fewer.
         clip_grad_norm: Largest norm of the gradient, or None.
         ema_decay: Decay of the moving average; 0 for none.
     """
@@ -34,12 +35,14 @@ class Updater:
         scheduler: LRScheduler | None,
         scaler: torch.amp.GradScaler,
         total: int,
+        per_epoch: int,
         accumulate: int,
         clip_grad_norm: float | None,
         ema_decay: float,
     ):
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.scaler, self.total, self.accumulate = scaler, total, accumulate
+        self.scaler, self.accumulate = scaler, accumulate
+        self.total, self.per_epoch = total, per_epoch
         self.clip_grad_norm = clip_grad_norm
         self.average = MovingAverage(model, ema_decay) if ema_decay else None
 
@@ -50,14 +53,19 @@ class Updater:
 
     def due(self, iteration: int) -> bool:
         """Whether an update follows the batch of that number, counted from 1."""
-        return iteration % self.accumulate == 0 or iteration == self.total
+        return self._group(iteration)[1] == iteration
+
+    def _group(self, iteration: int) -> tuple[int, int]:
+        """First and last batch of the group that makes one update; none reaches over an epoch."""
+        epoch = (iteration - 1) // self.per_epoch * self.per_epoch  # batches before this epoch
+        first = epoch + (iteration - epoch - 1) // self.accumulate * self.accumulate + 1
+        return first, min(first + self.accumulate - 1, epoch + self.per_epoch, self.total)
 
     def backward(self, loss: Tensor, iteration: int) -> bool:
         """Add the gradient of the batch of that number; True if the weights were updated."""
-        rest = self.total % self.accumulate  # the run's last group may be smaller
-        group = rest if iteration > self.total - rest else self.accumulate
-        self.scaler.scale(loss / group).backward()
-        if not self.due(iteration):
+        first, last = self._group(iteration)
+        self.scaler.scale(loss / (last - first + 1)).backward()
+        if iteration < last:
             return False
         if self.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -80,20 +88,27 @@ class Updater:
             "ema": self.average.state() if self.average else None,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take them from a checkpoint; rates and other settings stay those of this config.
+    def load(self, state: dict[str, Any], same_schedule: bool) -> None:
+        """Take them from a checkpoint.
+
+        Args:
+            state: The checkpoint.
+            same_schedule: Whether its config has the same optimizer, schedule and length; otherwise
+                rates and other settings are this config's.
 
         Raises:
             UserError: If the optimizer's parameters are other ones.
         """
-        groups = self.optimizer.param_groups
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        settings = [
+            {k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups
+        ]
         try:
             self.optimizer.load_state_dict(state["optimizer"])
         except ValueError as error:
             raise misfit(str(error)) from error
-        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(own)
+        if not same_schedule:
+            for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+                group.update(own)
         if self.scheduler is not None and state["lr_scheduler"] is not None:
             self.scheduler.load_state_dict(state["lr_scheduler"])
         if self.scaler.is_enabled() and state["scaler"]:

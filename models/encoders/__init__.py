@@ -1,11 +1,14 @@
 """Backbones by name: an image in, feature maps of falling size out."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from models.encoders.resnet import RESNETS, ResNetEncoder
 from utils.registry import suggest
 
 ENCODERS: dict[str, Callable] = dict.fromkeys(RESNETS, ResNetEncoder)
+
+Backbone = Literal[tuple(ENCODERS)]  # the names, for the schema
 
 
 def make_encoder(

@@ -27,8 +27,11 @@ def load_pretrained(net: nn.Module, name: str, source: bool | str) -> None:
     state = fetch(name) if source is True else load(Path(source))
     state = state.get("state_dict", state)
     own = net.state_dict()
+    free = ("fc.", "classifier.")  # the classifier is not used
     missing = [
-        key for key in own if key not in state and not key.startswith(("fc.", "classifier."))
+        key
+        for key in own
+        if key not in state and not key.startswith(free) and "num_batches" not in key
     ]
     wrong = [
         key
@@ -70,8 +73,8 @@ def fetch(name: str) -> dict[str, Tensor]:
 def adapt_first_conv(net: nn.Module, name: str, in_channels: int, keep: bool) -> None:
     """Replace the first convolution by one that reads `in_channels`, in place.
 
-    Kept weights repeat over the new channels, scaled so that an image whose channels are equal
-    gives the response it gave before.
+    Kept weights repeat over the new channels, each divided by how often it comes; fewer channels
+    share the sum. So an image whose channels are equal gives the response it gave before.
 
     Args:
         net: Holds the convolution.
@@ -92,7 +95,11 @@ def adapt_first_conv(net: nn.Module, name: str, in_channels: int, keep: bool) ->
     )
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     if keep:
-        source = [i % old.in_channels for i in range(in_channels)]
         with torch.no_grad():
-            new.weight.copy_(old.weight[:, source] * (old.in_channels / in_channels))
+            if in_channels < old.in_channels:
+                kept = old.weight.sum(1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
+            else:
+                source = torch.arange(in_channels) % old.in_channels
+                kept = old.weight[:, source] / source.bincount()[source].view(1, -1, 1, 1)
+            new.weight.copy_(kept)
     setattr(net, name, new)
