@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from utils.errors import UserError
 
 
+GRACE = 10
+
+
 class EpochSampler(Sampler):
     """Batches of (epoch, index), in an order that follows from the seed and the epoch alone.
 
@@ -143,11 +146,14 @@ class Guarded(Dataset):
 
 
 def quiet_worker(_: int) -> None:
-    """One thread a worker, and signals to the whole process group left to the main process."""
+    """One thread a worker; signals to the whole process group are the main process's to answer.
+
+    After SIGTERM a worker goes on for `GRACE` seconds, in which the main process ends its step.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 def list_samples(items: list) -> list | UserError:

@@ -175,7 +175,7 @@ def test_list_and_describe(capsys):
     assert max(map(len, listed.splitlines())) <= 80
     train.main(train.parse(["--describe", "UNet"]))
     described = capsys.readouterr().out
-    assert 'backbone: "resnet101" | ' in described and "Name of the encoder" in described
+    assert 'backbone: "resnet18" | ' in described and "Name of the encoder" in described
 
 
 def test_describe_an_unknown_name():

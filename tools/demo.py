@@ -43,10 +43,12 @@ def main() -> None:
     print(f"""
 Trained in {minutes:.1f} minutes. Now look at:
   scores          {scores}/scores.json
-  contact sheets  {scores}/examples.png, worst.png   (image | truth | prediction | errors)
+  contact sheets  {scores}/examples.png
+                  {scores}/worst.png
+                  (image | truth | prediction | errors)
   confusion       {scores}/confusion_matrix.png
   predictions     {PREDICTIONS}/
-  curves          .venv/bin/tensorboard --logdir {run}
+  curves          .venv/bin/tensorboard --logdir {RUNS}
 Then edit configs/quickstart.json, and run: .venv/bin/python train.py""")
 
 
