@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from utils.errors import UserError
 
-
 GRACE = 10
 
 
