@@ -121,6 +121,7 @@ SWITCHES = {
         "trainer.iterations": 7,
         "trainer.val_every_iterations": 2,
     },
+    "fp16": {"trainer.amp": "fp16"},
     "workers": {"train_loader.args.num_workers": 2},
     "adamw": {"optimizer": {"type": "AdamW", "args": {"lr": 0.01}}},
 }
