@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from base.base_dataset import BaseDataset
-from base.base_trainer import BaseTrainer, Parts
+from base.base_trainer import BaseTrainer
+from base.parts import Parts
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
 from models import MODELS, rebuild

@@ -6,24 +6,19 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from base.base_dataloader import BaseDataLoader, to_device
-from base.base_model import BaseModel
+from base.base_dataloader import to_device
+from base.parts import Parts
 from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
 from utils.interrupt import Interrupted, StopRequest
 from utils.monitor import Monitor
 from utils.progress import Progress
 from utils.registry import Registry
-from utils.reporter import Reporter
 from utils.run_folder import RunFolder
 from utils.run_length import run_length
 from utils.seed import random_state, restore_random_state
@@ -32,33 +27,6 @@ from utils.updater import Updater, misfit
 log = logging.getLogger("segforge")
 
 TRAINERS = Registry("trainer", supplied=("parts",), flat=True, default="Trainer")
-
-
-@dataclass
-class Parts:
-    """What a trainer works with.
-
-    Attributes:
-        model, loss, optimizer, scheduler: As built; the scheduler steps with the optimizer.
-        train_loader: Gives batches.
-        validate: Called as validate(model, check=...), gives scores by name; None for no
-            validation. `check` may raise to stop it.
-        score_names: Names validate gives.
-        reporter: Is told of every batch and validation.
-        devices: The first leads.
-        identity: What a checkpoint says of itself beside the state: arch, config, classes, ...
-    """
-
-    model: BaseModel
-    loss: nn.Module
-    optimizer: Optimizer
-    scheduler: LRScheduler | None
-    train_loader: BaseDataLoader
-    validate: Callable[..., dict[str, float]] | None
-    score_names: list[str]
-    reporter: Reporter
-    devices: list[torch.device]
-    identity: dict[str, Any]
 
 
 class BaseTrainer(ABC):

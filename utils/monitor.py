@@ -26,7 +26,7 @@ class Monitor:
     """
 
     def __init__(self, text: str, known: Iterable[str], patience: int = 0):
-        self.text, self.patience = text, patience
+        self.patience = patience
         self.best: float | None = None
         self.waited = 0
         if text == "off":
