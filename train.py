@@ -22,6 +22,7 @@ from utils.command import add_common_options, import_packages, run
 from utils.device import autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
+from utils.init_from import start_from
 from utils.losses import WeightedSum
 from utils.metrics import MetricGroup
 from utils.notices import notices
@@ -59,14 +60,22 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     loss = WeightedSum(config["loss"], len(train_set.classes), train_set.ignore_index, counts)
     sections = [*loss.sections, *config["metric"]]
     require_targets(sections, train_set.targets, type(train_set).__name__)
+    identity = {
+        "arch": config["arch"],
+        "config": config,
+        "classes": train_set.classes,
+        "palette": train_set.palette,
+        "normalization": train_set.normalization.state(),
+        "channels": train_set.channels,
+        "out_channels": loss.out_channels,
+    }
     if state is not None:
-        model = rebuild({"arch": config["arch"], "out_channels": loss.out_channels})
+        model = rebuild(identity)
         checkpoint.load_weights(model, state["state_dict"], start.source)
     else:
         model = MODELS.build(config["arch"], out_channels=loss.out_channels)
         if config["init_from"]:
-            weights = checkpoint.weights(checkpoint.load(config["init_from"]))
-            checkpoint.load_weights(model, weights, config["init_from"])
+            start_from(model, config["init_from"], identity)
     try_shapes(model, train_loader, loss.out_channels)
 
     loss, model = loss.to(devices[0]), model.to(devices[0])
@@ -91,15 +100,7 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
         score_names=names,
         reporter=Reporter(draw, score_batch),
         devices=devices,
-        identity={
-            "arch": config["arch"],
-            "config": config,
-            "classes": train_set.classes,
-            "palette": train_set.palette,
-            "normalization": train_set.normalization.state(),
-            "channels": train_set.channels,
-            "out_channels": loss.out_channels,
-        },
+        identity=identity,
     )
     trainer = TRAINERS.build(section, parts=parts)
     if state is not None:

@@ -26,6 +26,8 @@ class BaseModel(nn.Module, ABC):
 
     stride: int = 1
     in_channels: int = 3
+    _freeze_backbone: bool = False
+    _freeze_bn: bool = False
 
     @abstractmethod
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -58,17 +60,19 @@ class BaseModel(nn.Module, ABC):
             backbone: Freeze `self.encoder`.
             bn: Freeze every normalisation layer that keeps running statistics.
         """
-        self._frozen = []
-        if backbone and getattr(self, "encoder", None) is not None:
-            self._frozen.append(self.encoder)
-        if bn:
-            self._frozen += [m for m in self.modules() if isinstance(m, _NormBase)]
-        for module in self._frozen:
+        self._freeze_backbone, self._freeze_bn = backbone, bn
+        for module in self._frozen():
             module.requires_grad_(False)
         self.train(self.training)
 
+    def _frozen(self) -> list[nn.Module]:
+        """Looked up each time: a conversion to SyncBatchNorm puts new modules in place."""
+        frozen = [m for m in self.modules() if isinstance(m, _NormBase)] if self._freeze_bn else []
+        encoder = getattr(self, "encoder", None)
+        return [*frozen, encoder] if self._freeze_backbone and encoder is not None else frozen
+
     def train(self, mode: bool = True) -> BaseModel:
         super().train(mode)
-        for module in self.__dict__.get("_frozen", ()):
+        for module in self._frozen():
             module.eval()
         return self

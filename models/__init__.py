@@ -1,11 +1,37 @@
 """Every architecture a config may name; importing this package registers them."""
 
 from base.base_model import MODELS, BaseModel
+from models.deeplabv3_plus import DeepLabV3Plus
+from models.duc_hdc import DUCHDC
 from models.enet import ENet
+from models.fcn import FCN
+from models.fpn import FPN
+from models.gcn import GCN
+from models.pspnet import PSPNet
+from models.segnet import SegNet
+from models.segresnet import SegResNet
 from models.unet import UNet
+from models.unet2d import UNet2D
+from models.upernet import UPerNet
 from utils.errors import UserError
 
-__all__ = ["MODELS", "BaseModel", "ENet", "UNet", "rebuild"]
+__all__ = [
+    "DUCHDC",
+    "ENet",
+    "FCN",
+    "FPN",
+    "GCN",
+    "MODELS",
+    "BaseModel",
+    "DeepLabV3Plus",
+    "PSPNet",
+    "SegNet",
+    "SegResNet",
+    "UNet",
+    "UNet2D",
+    "UPerNet",
+    "rebuild",
+]
 
 
 def rebuild(state: dict) -> BaseModel:

@@ -6,19 +6,35 @@ Paszke et al., ENet: A Deep Neural Network Architecture for Real-Time Semantic S
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
+from models.blocks.heads import OutChannels, by_name
 from models.blocks.init import initialize
+
+Activation = Callable[[int], nn.Module]  # channels -> module
+
+
+def relu(channels: int) -> nn.Module:
+    return nn.ReLU()
+
+
+PRELUS: dict[str, Activation] = {
+    "layer": lambda channels: nn.PReLU(),
+    "channel": lambda channels: nn.PReLU(channels, init=0.0),
+}
 
 
 @MODELS.register
 class ENet(BaseModel):
     """Early downsampling, bottlenecks with dilated and asymmetric kernels, a light decoder.
 
-    As the paper's Table 1: stages 1 to 3 encode with PReLU (one slope a layer), 4 and 5 decode with
+    As the paper's Table 1: stages 1 to 3 encode with PReLU, 4 and 5 decode with
     ReLU, and upsampling puts values back where max pooling took them. No convolution has a bias.
     The image is padded to a multiple of 8 by its own edge, and the scores are cut back to its size.
 
@@ -26,6 +42,10 @@ class ENet(BaseModel):
         out_channels: Channels of the output, or of each named output.
         in_channels: Channels of the image.
         dropout: Share of channels dropped in stage 1, and in stages 2 to 5.
+        prelu: One slope a "layer", or one a "channel" as the TuSimple project has it.
+        norm_pool: Norm and PReLU in the first block over the pooled image too; false leaves it as
+            it is, as the TuSimple project does.
+        head_kernel: Side of the last transposed convolution: 3, or the TuSimple project's 2.
         freeze_bn: Keep every batch norm as it is.
     Shape:
         image (B, in_channels, H, W) -> {"out": (B, out_channels, H, W)}.
@@ -37,33 +57,37 @@ class ENet(BaseModel):
 
     def __init__(
         self,
-        out_channels: int | dict[str, int],
+        out_channels: OutChannels,
         in_channels: int = 3,
         dropout: tuple[float, float] = (0.01, 0.1),
+        prelu: Literal["layer", "channel"] = "layer",
+        norm_pool: bool = True,
+        head_kernel: Literal[2, 3] = 3,
         freeze_bn: bool = False,
     ):
         super().__init__()
         if not 1 <= in_channels < 16:
             raise ValueError(f"in_channels is {in_channels}; ENet's first block takes 1 to 15")
         first, later = dropout
+        act = PRELUS[prelu]
         self.in_channels = in_channels
-        self.initial = InitialBlock(in_channels, 16)
-        self.down1 = DownBottleneck(16, 64, first)
-        self.stage1 = nn.Sequential(*(Bottleneck(64, first) for _ in range(4)))
-        self.down2 = DownBottleneck(64, 128, later)
-        self.stage2 = context_stage(later)
-        self.stage3 = context_stage(later)
+        self.initial = InitialBlock(in_channels, 16, act, norm_pool)
+        self.down1 = DownBottleneck(16, 64, first, act)
+        self.stage1 = nn.Sequential(*(Bottleneck(64, first, act) for _ in range(4)))
+        self.down2 = DownBottleneck(64, 128, later, act)
+        self.stage2 = context_stage(later, act)
+        self.stage3 = context_stage(later, act)
         self.up4 = UpBottleneck(128, 64, later)
-        self.stage4 = nn.Sequential(*(Bottleneck(64, later, act=nn.ReLU) for _ in range(2)))
+        self.stage4 = nn.Sequential(*(Bottleneck(64, later, relu) for _ in range(2)))
         self.up5 = UpBottleneck(64, 16, later)
-        self.stage5 = Bottleneck(16, later, act=nn.ReLU)
-        named = out_channels if isinstance(out_channels, dict) else {"out": out_channels}
+        self.stage5 = Bottleneck(16, later, relu)
+        margin = head_kernel - 2  # a 3x3 kernel overlaps its neighbours by one
         self.head = nn.ModuleDict(
             {
                 name: nn.ConvTranspose2d(
-                    16, channels, 3, stride=2, padding=1, output_padding=1, bias=False
+                    16, channels, head_kernel, 2, margin, output_padding=margin, bias=False
                 )
-                for name, channels in named.items()
+                for name, channels in by_name(out_channels).items()
             }
         )
         initialize(self)
@@ -84,23 +108,34 @@ class ENet(BaseModel):
 
 
 class InitialBlock(nn.Module):
-    """A strided convolution beside max pooling of the image, concatenated (Figure 2a)."""
+    """A strided convolution beside max pooling of the image, concatenated (Figure 2a).
 
-    def __init__(self, in_channels: int, out_channels: int):
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels out.
+        act: Activation.
+        norm_pool: Norm and activation over both; else over the convolution alone.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, act: Activation, norm_pool: bool):
         super().__init__()
         self.conv = nn.Conv2d(
             in_channels, out_channels - in_channels, 3, stride=2, padding=1, bias=False
         )
         self.pool = nn.MaxPool2d(2)
-        self.norm_act = nn.Sequential(nn.BatchNorm2d(out_channels), nn.PReLU())
+        self.norm_pool = norm_pool
+        normed = out_channels if norm_pool else out_channels - in_channels
+        self.norm_act = nn.Sequential(nn.BatchNorm2d(normed), act(normed))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm_act(torch.cat([self.conv(x), self.pool(x)], dim=1))
+        if self.norm_pool:
+            return self.norm_act(torch.cat([self.conv(x), self.pool(x)], dim=1))
+        return torch.cat([self.norm_act(self.conv(x)), self.pool(x)], dim=1)
 
 
-def conv_norm_act(conv: nn.Module, act: type[nn.Module]) -> nn.Sequential:
+def conv_norm_act(conv: nn.Module, act: Activation) -> nn.Sequential:
     """A convolution, a batch norm of its width and an activation."""
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), act())
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), act(conv.out_channels))
 
 
 class Bottleneck(nn.Module):
@@ -111,18 +146,18 @@ class Bottleneck(nn.Module):
     Args:
         channels: Width in and out.
         dropout: Share of channels dropped on the branch.
+        act: Activation.
         dilation: Distance between the 3x3 kernel's taps, in pixels.
         asymmetric: A 5x1 and a 1x5 kernel in place of the 3x3.
-        act: Activation.
     """
 
     def __init__(
         self,
         channels: int,
         dropout: float,
+        act: Activation,
         dilation: int = 1,
         asymmetric: bool = False,
-        act: type[nn.Module] = nn.PReLU,
     ):
         super().__init__()
         inner = channels // 4
@@ -139,7 +174,7 @@ class Bottleneck(nn.Module):
             conv_norm_act(nn.Conv2d(inner, channels, 1, bias=False), act),
             nn.Dropout2d(dropout),
         )
-        self.act = act()
+        self.act = act(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(x + self.branch(x))
@@ -151,18 +186,18 @@ class DownBottleneck(nn.Module):
     Returns the map and the places the maxima came from.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dropout: float):
+    def __init__(self, in_channels: int, out_channels: int, dropout: float, act: Activation):
         super().__init__()
         inner = in_channels // 4
         self.extra = out_channels - in_channels
         self.pool = nn.MaxPool2d(2, return_indices=True)
         self.branch = nn.Sequential(
-            conv_norm_act(nn.Conv2d(in_channels, inner, 2, stride=2, bias=False), nn.PReLU),
-            conv_norm_act(nn.Conv2d(inner, inner, 3, padding=1, bias=False), nn.PReLU),
-            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), nn.PReLU),
+            conv_norm_act(nn.Conv2d(in_channels, inner, 2, stride=2, bias=False), act),
+            conv_norm_act(nn.Conv2d(inner, inner, 3, padding=1, bias=False), act),
+            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), act),
             nn.Dropout2d(dropout),
         )
-        self.act = nn.PReLU()
+        self.act = act(out_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         pooled, places = self.pool(x)
@@ -181,9 +216,9 @@ class UpBottleneck(nn.Module):
         )
         self.unpool = nn.MaxUnpool2d(2)
         self.branch = nn.Sequential(
-            conv_norm_act(nn.Conv2d(in_channels, inner, 1, bias=False), nn.ReLU),
-            conv_norm_act(nn.ConvTranspose2d(inner, inner, 2, stride=2, bias=False), nn.ReLU),
-            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), nn.ReLU),
+            conv_norm_act(nn.Conv2d(in_channels, inner, 1, bias=False), relu),
+            conv_norm_act(nn.ConvTranspose2d(inner, inner, 2, stride=2, bias=False), relu),
+            conv_norm_act(nn.Conv2d(inner, out_channels, 1, bias=False), relu),
             nn.Dropout2d(dropout),
         )
         self.act = nn.ReLU()
@@ -192,15 +227,15 @@ class UpBottleneck(nn.Module):
         return self.act(self.unpool(self.main(x), places) + self.branch(x))
 
 
-def context_stage(dropout: float) -> nn.Sequential:
+def context_stage(dropout: float, act: Activation) -> nn.Sequential:
     """Stage 2, and again stage 3: plain, dilated and asymmetric bottlenecks in turn."""
     return nn.Sequential(
-        Bottleneck(128, dropout),
-        Bottleneck(128, dropout, dilation=2),
-        Bottleneck(128, dropout, asymmetric=True),
-        Bottleneck(128, dropout, dilation=4),
-        Bottleneck(128, dropout),
-        Bottleneck(128, dropout, dilation=8),
-        Bottleneck(128, dropout, asymmetric=True),
-        Bottleneck(128, dropout, dilation=16),
+        Bottleneck(128, dropout, act),
+        Bottleneck(128, dropout, act, dilation=2),
+        Bottleneck(128, dropout, act, asymmetric=True),
+        Bottleneck(128, dropout, act, dilation=4),
+        Bottleneck(128, dropout, act),
+        Bottleneck(128, dropout, act, dilation=8),
+        Bottleneck(128, dropout, act, asymmetric=True),
+        Bottleneck(128, dropout, act, dilation=16),
     )

@@ -559,7 +559,7 @@ def test_checkpoint_with_code_is_not_run(command, dump, tmp_path, data, refused_
 def test_pretrained_weights_with_code_are_not_run(config, tmp_path, refused_unwritten):
     path, mark = tmp_path / "evil.pth", tmp_path / "it-ran"
     torch.save(SideEffect(mark), path)
-    config["arch"] = {"type": "UNet", "args": {"pretrained": str(path)}}
+    config["arch"] = {"type": "UNet", "args": {"backbone": "resnet18", "pretrained": str(path)}}
     refused_unwritten(train, "-c", save(config, tmp_path), says=[path, "run code", "refused"])
     assert not mark.exists()
 
@@ -702,7 +702,7 @@ def test_pretrained_weights_that_do_not_fit(config, tmp_path, refused_unwritten)
 
 def test_missing_pretrained_weights(config, tmp_path, refused_unwritten):
     path = tmp_path / "gone.pth"
-    config["arch"] = {"type": "UNet", "args": {"pretrained": str(path)}}
+    config["arch"] = {"type": "UNet", "args": {"backbone": "resnet18", "pretrained": str(path)}}
     refused_unwritten(train, "-c", save(config, tmp_path), says=["there is no", path])
 
 

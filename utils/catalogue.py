@@ -7,7 +7,7 @@ import json
 import textwrap
 
 from utils.errors import UserError
-from utils.registry import REGISTRIES, Registry, signature_schema, suggest, summary_of
+from utils.registry import REGISTRIES, Registry, signature_schema, suggest
 
 
 def overview() -> str:
@@ -53,7 +53,8 @@ def describe_in(registry: Registry, name: str) -> str:
     title = f"{name} ({registry.kind})" + (f": another name for {target}" if target != name else "")
     title += f" with {json.dumps(preset)}" if preset else ""
     doc = inspect.cleandoc(cls.__doc__ or "").split("\nArgs:")[0].strip()
-    lines = [title, "", doc or summary_of(cls), ""]
+    paragraphs = [textwrap.fill(" ".join(p.split()), 80) for p in doc.split("\n\n")]
+    lines = [title, "", "\n\n".join(paragraphs), ""]
     lines += argument_lines(signature_schema(cls, registry.supplied))
     for part, passed in registry.within.items():
         lines += ["", *argument_lines(signature_schema(part, passed))]
@@ -76,7 +77,8 @@ def argument_lines(schema: dict) -> list[str]:
             if "default" in value
             else ""
         )
-        lines.append(f"  {key}: {spelled(value)}" + (f" = {state}" if state else ""))
+        text = f"{key}: {spelled(value)}" + (f" = {state}" if state else "")
+        lines.append(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent=" " * 6))
         if "description" in value:
             lines.append(
                 textwrap.fill(
@@ -90,6 +92,8 @@ def spelled(schema: dict) -> str:
     """A schema as a short phrase."""
     if "anyOf" in schema:
         return " or ".join(spelled(part) for part in schema["anyOf"])
+    if "pattern" in schema:
+        return f"text matching {schema['pattern']}"
     if "enum" in schema:
         return " | ".join(json.dumps(value) for value in schema["enum"])
     if "$ref" in schema:

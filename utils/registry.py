@@ -261,9 +261,9 @@ def schema_of(hint: Any) -> dict:
     if origin in (Union, UnionType):
         spelled = [schema for schema in map(schema_of, args) if schema]
         return spelled[0] if len(spelled) == 1 else {"anyOf": spelled}
-    if (
-        origin is Annotated
-    ):  # Annotated[dict, "model"] is a section that the registry "model" builds
+    if origin is Annotated and isinstance(args[1], re.Pattern):
+        return {"type": "string", "pattern": args[1].pattern}
+    if origin is Annotated:  # [dict, "model"] is a section that the registry "model" builds
         return {"$ref": f"#/$defs/{args[1]}"}
     if origin is list or (origin is tuple and args[-1] is Ellipsis):
         return {"type": "array", "items": schema_of(args[0])}

@@ -181,6 +181,8 @@ def alternative(branch: dict) -> str:
     if "type" in branch:
         return an(branch["type"])
     if "enum" in branch:
+        if len(branch["enum"]) > 12:
+            return "a known name"
         return "one of " + ", ".join(map(json.dumps, branch["enum"]))
     return 'a section {"type": ..., "args": {...}}'
 

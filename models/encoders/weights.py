@@ -36,9 +36,7 @@ def load_pretrained(net: nn.Module, name: str, source: bool | str) -> None:
     wrong = [
         key
         for key in own
-        if key in state
-        and state[key].shape != own[key].shape
-        and not key.startswith(("fc.", "classifier."))
+        if key in state and state[key].shape != own[key].shape and not key.startswith(free)
     ]
     if missing or wrong:
         raise UserError(
@@ -70,7 +68,7 @@ def fetch(name: str) -> dict[str, Tensor]:
         socket.setdefaulttimeout(before)
 
 
-def adapt_first_conv(net: nn.Module, name: str, in_channels: int, keep: bool) -> None:
+def adapt_first_conv(net: nn.Module, in_channels: int, keep: bool) -> None:
     """Replace the first convolution by one that reads `in_channels`, in place.
 
     Kept weights repeat over the new channels, each divided by how often it comes; fewer channels
@@ -78,11 +76,10 @@ def adapt_first_conv(net: nn.Module, name: str, in_channels: int, keep: bool) ->
 
     Args:
         net: Holds the convolution.
-        name: Its attribute.
         in_channels: Channels of the image.
         keep: Carry the weights over; otherwise the new convolution starts random.
     """
-    old = getattr(net, name)
+    path, old = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
     if in_channels == old.in_channels:
         return
     new = nn.Conv2d(
@@ -94,12 +91,19 @@ def adapt_first_conv(net: nn.Module, name: str, in_channels: int, keep: bool) ->
         bias=old.bias is not None,
     )
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        new.bias = old.bias
     if keep:
         with torch.no_grad():
-            if in_channels < old.in_channels:
-                kept = old.weight.sum(1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
-            else:
-                source = torch.arange(in_channels) % old.in_channels
-                kept = old.weight[:, source] / source.bincount()[source].view(1, -1, 1, 1)
-            new.weight.copy_(kept)
-    setattr(net, name, new)
+            new.weight.copy_(spread(old.weight, in_channels))
+    parent, _, name = path.rpartition(".")
+    setattr(net.get_submodule(parent), name, new)
+
+
+def spread(weight: Tensor, in_channels: int) -> Tensor:
+    """A first convolution's weight (O, C, kH, kW) for another number of input channels."""
+    before = weight.shape[1]
+    if in_channels < before:
+        return weight.sum(1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
+    source = torch.arange(in_channels) % before
+    return weight[:, source] / source.bincount()[source].view(1, -1, 1, 1)

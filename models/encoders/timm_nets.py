@@ -1,0 +1,77 @@
+"""timm's networks as encoders, where the optional package timm is installed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from utils.errors import UserError
+
+
+class TimmEncoder(nn.Module):
+    """The feature maps of a timm network; the same promise as `Encoder`.
+
+    Attributes:
+        channels: Channels of each feature.
+        strides: Stride of each feature, in pixels.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+        self.channels = list(net.feature_info.channels())
+        self.strides = list(net.feature_info.reduction())
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return self.net(image)
+
+
+def timm_encoder(
+    name: str, in_channels: int = 3, pretrained: bool | str = False, output_stride: int = 32
+) -> TimmEncoder:
+    """An encoder of the timm network `name`.
+
+    Args:
+        name: A name of `timm.list_models()`.
+        in_channels: Channels of the image.
+        pretrained: True for timm's default weights, or the path of a weights file.
+        output_stride: Stride of the deepest map, in pixels: 8, 16 or 32.
+
+    Raises:
+        ValueError: If timm has no such network, or the network no such output stride or no maps of
+            strides 4, 8, 16 and 32.
+        UserError: If timm is not installed or the weights cannot be had.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise UserError(
+            f"backbone timm/{name} needs timm, which is not installed: pip install timm"
+        ) from error
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name}*")[:5] or timm.list_models(f"{name[:6]}*")[:5]
+        hint = f"; near are {', '.join(close)}" if close else ""
+        raise ValueError(f"timm {timm.__version__} has no network {name!r}{hint}")
+    options = {"in_chans": in_channels, "features_only": True}
+    if output_stride != 32:
+        options["output_stride"] = output_stride
+    if isinstance(pretrained, str):
+        options["pretrained_cfg_overlay"] = {"file": pretrained}
+    try:
+        net = timm.create_model(name, pretrained=bool(pretrained), **options)
+    except (OSError, torch.serialization.pickle.UnpicklingError) as error:
+        raise UserError(
+            f"the pretrained weights of timm/{name} could not be had ({error}); "
+            'set "pretrained" to false, or to the path of a weights file you have'
+        ) from error
+    except (NotImplementedError, AssertionError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"timm/{name} gives no feature maps at output stride {output_stride}: {error}"
+        ) from error
+    encoder = TimmEncoder(net)
+    wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
+    if encoder.strides[-4:] != wanted:
+        raise ValueError(
+            f"timm/{name} gives maps at strides {encoder.strides}; the last four must be {wanted}"
+        )
+    return encoder

@@ -1,0 +1,210 @@
+"""`init_from`: what fits is loaded, the rest is adapted or counted, nothing is silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import train
+from models import MODELS, rebuild
+from utils import checkpoint
+from utils.command import run
+from utils.errors import UserError
+from utils.init_from import start_from
+
+OLD = ["sky", "road", "car", "tree"]
+IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def identity(name: str, classes: list[str] = OLD, out_channels=None, **args) -> dict:
+    section = MODELS.resolve({"type": name, "args": args})
+    return {"arch": section, "out_channels": out_channels or len(classes), "classes": classes}
+
+
+def built(identity: dict, seed: int = 0) -> nn.Module:
+    """A model whose norms are not as good as absent."""
+    torch.manual_seed(seed)
+    model = rebuild(identity).eval()
+    for value in model.state_dict().values():
+        if value.is_floating_point() and value.ndim == 1:
+            value.uniform_(0.5, 1.5)
+    return model
+
+
+def saved(folder: Path, model: nn.Module, **more) -> Path:
+    path = folder / "weights.pth"
+    torch.save({"state_dict": model.state_dict(), **more}, path)
+    return path
+
+
+def outputs(model: nn.Module, image: Tensor = IMAGE) -> Tensor:
+    with torch.no_grad():
+        return model(image)["out"]
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    scale = float(other.abs().max())
+    torch.testing.assert_close(one / scale, other / scale, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- all of it fits
+
+
+def nested(key: str):
+    return lambda state: {key: state, "epoch": 3}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        dict,
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        nested("state_dict"),
+        nested("model_state_dict"),
+        nested("model"),
+        lambda state: {"ema": {"state_dict": state}, "state_dict": {"other": torch.zeros(1)}},
+        lambda state: {"ema": None, "state_dict": state, "classes": OLD},
+    ],
+    ids=["plain", "module.", "state_dict", "model_state_dict", "model", "average", "no average"],
+)
+def test_forms_of_a_file(form, tmp_path):
+    here = identity("ENet")
+    old, new = built(here), built(here, seed=1)
+    torch.save(form(old.state_dict()), tmp_path / "weights.pth")
+    report = start_from(new, tmp_path / "weights.pth", here)
+    assert torch.equal(outputs(new), outputs(old))
+    assert len(report.loaded) == len(old.state_dict())
+    assert report.lines() == [f"  loaded {len(report.loaded)} of {len(report.loaded)} tensors"]
+
+
+# ---------------------------------------------------------------- other classes
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_classes_in_another_order(name, monkeypatch):
+    """A class gives the score it gave before, wherever it now stands."""
+    there, here = identity(name), identity(name, ["tree", "sky", "car", "road"])
+    old, new = built(there), built(here, seed=1)
+    state = {"state_dict": old.state_dict(), "classes": OLD}
+    monkeypatch.setattr(checkpoint, "load", lambda path: state)  # some are half a gigabyte
+    report = start_from(new, "weights.pth", here)
+    assert report.adapted and not report.skipped and not report.missing
+    close(outputs(new), outputs(old)[:, [3, 0, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("ENet", {}), ("UNet", {"backbone": "resnet18"})], ids=["ENet", "UNet"]
+)
+@pytest.mark.parametrize("classes", [["car", "lake", "sky"], [*"abc", "car", *"defg", "sky"]])
+def test_more_and_fewer_classes(name, args, classes, tmp_path):
+    """Classes that both sides name keep their scores, the head of the others is as built."""
+    there, here = identity(name, **args), identity(name, classes, **args)
+    old, new = built(there), built(here, seed=1)
+    before = {key: value.clone() for key, value in new.state_dict().items()}
+    report = start_from(new, saved(tmp_path, old, classes=OLD), here)
+    assert not report.skipped and not report.missing
+    assert all(f"(2 of {len(classes)} classes by name)" in label for label in report.adapted)
+    common = [classes.index("sky"), classes.index("car")]
+    close(outputs(new)[:, common], outputs(old)[:, [0, 2]])
+    axis = 1 if name == "ENet" else 0  # ENet's head is a transposed convolution
+    fresh = torch.tensor([i for i in range(len(classes)) if i not in common])
+    for key in (label.split()[0] for label in report.adapted):
+        assert torch.equal(
+            new.state_dict()[key].index_select(axis, fresh), before[key].index_select(axis, fresh)
+        )
+
+
+def test_layers_as_wide_as_there_are_classes_are_no_heads(tmp_path):
+    """ENet has layers 16 wide: with 16 classes in another order only the head's rows move."""
+    names = [*"abcdefghijklmnop"]
+    there, here = identity("ENet", names), identity("ENet", names[::-1])
+    old, new = built(there), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=names), here)
+    assert [label.split()[0] for label in report.adapted] == ["head.out.weight"]
+    close(outputs(new), outputs(old).flip(1))
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [({}, "16x4x3x3, here 16x2x3x3"), ({"classes": OLD}, "no class in common")],
+    ids=["no names", "other names"],
+)
+def test_head_that_cannot_be_taken(more, why, tmp_path):
+    here = identity("ENet", ["lane", "rest"])
+    old, new = built(identity("ENet")), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, **more), here)
+    assert report.skipped == [f"head.out.weight ({why})"]
+    assert report.missing == ["head.out.weight"] and not report.adapted
+    assert torch.equal(new.initial.conv.weight, old.initial.conv.weight)
+
+
+def test_embeddings_start_from_classes(tmp_path):
+    """The head for embeddings is as built, though a class count may equal their number."""
+    here = identity("ENet", ["plant", "pot", "leaf"], out_channels={"semantic": 3, "embedding": 8})
+    old, new = built(identity("ENet", out_channels={"semantic": 4})), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=["pot", "sky", "leaf", "sea"]), here)
+    assert report.adapted == ["head.semantic.weight (2 of 3 classes by name)"]
+    assert report.missing == ["head.embedding.weight"] and not report.skipped
+    assert torch.equal(
+        new.head["semantic"].weight[:, [1, 2]], old.head["semantic"].weight[:, [0, 2]]
+    )
+
+
+# ---------------------------------------------------------------- other images, other models
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_other_image_channels(channels, tmp_path):
+    """An image whose channels are equal gives the scores it gave before."""
+    args = {"backbone": "resnet18"}
+    old = built(identity("UNet", **args))
+    here = identity("UNet", in_channels=channels, **args)
+    new = built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old), here)
+    (label,) = report.adapted
+    assert label.endswith(f"conv1.weight (3 to {channels} channels)")
+    assert not report.skipped and not report.missing
+    grey = IMAGE[:, :1]
+    close(outputs(new, grey.expand(1, channels, 64, 64)), outputs(old, grey.expand(1, 3, 64, 64)))
+
+
+def test_every_tensor_is_counted(tmp_path):
+    old = built(identity("UNet", backbone="resnet18"))
+    here = identity("UNet", backbone="resnet34", decoder_channels=[64, 64, 32, 32, 16])
+    new = built(here, seed=1)
+    state = torch.random.get_rng_state()
+    report = start_from(new, saved(tmp_path, old, classes=["a"]), here)
+    taken = len(report.loaded) + len(report.adapted)
+    assert taken + len(report.missing) == len(new.state_dict())
+    assert taken + len(report.skipped) == len(old.state_dict())
+    assert report.loaded and report.skipped and report.missing
+    assert all(len(line) <= 80 for line in report.lines()) and len(report.lines()) < 12
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "state", [{"conv1.weight": torch.zeros(64, 3, 7, 7)}, {"epoch": 3}], ids=["backbone", "empty"]
+)
+def test_nothing_fits(state, tmp_path):
+    here = identity("ENet")
+    model = built(here)
+    before = outputs(model)
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="nothing in .*weights.pth fits the model ENet") as error:
+        start_from(model, tmp_path / "weights.pth", here)
+    assert "arch.args.pretrained" in str(error.value)
+    assert torch.equal(outputs(model), before)
+
+
+def test_train_starts_from_a_run_on_other_classes(tiny, tmp_path, capsys):
+    """Shapes has four classes; the checkpoint names two of them, and one of its own."""
+    there = identity("ENet", ["square", "hexagon", "disc"])
+    path = saved(tmp_path, built(there), classes=there["classes"])
+    (tmp_path / "config.json").write_text(json.dumps(tiny | {"init_from": str(path)}))
+    argv = ["-c", str(tmp_path / "config.json"), "-d", "cpu", "--check"]
+    assert run(lambda: train.main(train.parse(argv))) == 0
+    assert "adapted 1: head.out.weight (2 of 4 classes by name)" in capsys.readouterr().out

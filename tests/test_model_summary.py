@@ -1,0 +1,82 @@
+"""Sizes and costs that a reader can redo, and the command that prints them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import MODELS
+from models.encoders import make_encoder
+from utils.model_size import model_size, receptive_field
+
+ROOT = Path(__file__).parent.parent
+
+
+def of(name: str, size=(3, 64, 64), channels=21, **args):
+    with torch.device("meta"):
+        model = MODELS.build({"type": name, "args": args}, out_channels=channels)
+    return model_size(model, size)
+
+
+def test_multiply_adds_of_a_resnet_are_torchvisions():
+    """torchvision lists 1.814 GMACs for ResNet-18 at 224x224, 0.001 of them in its classifier."""
+    size = of("FPN", (3, 224, 224), backbone="resnet18")
+    encoder = next(block for block in size.blocks if block.name == "encoder")
+    assert encoder.macs / 1e9 == pytest.approx(1.8136, abs=1e-3)
+    assert encoder.parameters == 11_176_512
+
+
+def test_a_head_by_hand():
+    """FPN's head: 128 channels to 21 at a quarter of 64 pixels, 16 * 16 * 128 * 21."""
+    size = of("FPN", backbone="resnet18")
+    head = next(block for block in size.blocks if block.name == "head")
+    assert head.macs == 16 * 16 * 128 * 21 and head.parameters == 128 * 21 + 21
+    assert head.activations == 4 * 21 * 16 * 16
+
+
+def test_an_auxiliary_head_is_stored_but_not_executed():
+    size = of("PSPNet", backbone="resnet18")
+    aux = 9 * 256 * 64 + 2 * 64 + 64 * 21 + 21
+    assert size.stored - size.executed == aux
+    assert of("PSPNet", backbone="resnet18", use_aux=False).executed == size.executed
+
+
+def test_receptive_fields_are_the_known_ones():
+    """Araujo et al., Computing Receptive Fields of CNNs, 2019: VGG-16's fifth pool sees 212,
+    ResNet-50 483, ResNet-101 1027. torchvision has a block's stride in its 3x3, not in the 1x1
+    before it, so that three of them see 2 * (32 - 4) = 56 pixels less."""
+    with torch.device("meta"):
+        fields = {n: receptive_field(make_encoder(n)) for n in ("vgg16", "resnet50", "resnet101")}
+    assert fields == {"vgg16": 212, "resnet50": 483 - 56, "resnet101": 1027 - 56}
+
+
+def summary(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "tools/model_summary.py", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_prints_the_known_figure_within_80_columns():
+    done = summary(
+        *("--arch", "UNet", "--classes", "8", "--input-size", "3,512,1024", "--depth", "1"),
+        *("--set", "arch.args.backbone=resnext50", "--set", "arch.args.wide_decoder=true"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "58,111,560" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ((), "name a model: --arch UNet, or -c CONFIG"),
+        (("--arch", "UNett"), "unknown 'UNett'; did you mean 'UNet'"),
+        (("--arch", "UNet", "--input-size", "512"), "write channels,height,width"),
+    ],
+)
+def test_bad_input(words, message):
+    done = summary(*words)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

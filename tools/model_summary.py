@@ -1,0 +1,92 @@
+"""Print a model's parameters, multiply-adds, activation memory, stride and receptive field."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from models import MODELS, untrained  # noqa: E402
+from utils.command import import_packages, run  # noqa: E402
+from utils.config import extended, override  # noqa: E402
+from utils.errors import UserError  # noqa: E402
+from utils.model_size import ModelSize, model_size  # noqa: E402
+from utils.schema import check_section  # noqa: E402
+
+
+def main(args: argparse.Namespace) -> None:
+    import_packages(args.imports)
+    config = extended(Path(args.config)) if args.config else {}
+    if args.arch:
+        config["arch"] = {"type": args.arch}
+    for text in args.set:
+        override(config, text)
+    if "arch" not in config:
+        raise UserError("name a model: --arch UNet, or -c CONFIG")
+    check_section(config["arch"], "model", "arch")
+    section = untrained(MODELS.resolve(config["arch"]))
+    size = parse_size(args.input_size)
+    if size[0] != 3:
+        section["args"].setdefault("in_channels", size[0])
+    with torch.device("meta"):
+        model = MODELS.build(section, out_channels=args.classes)
+    if model.in_channels != size[0]:
+        raise UserError(
+            f"--input-size {args.input_size}: the model reads {model.in_channels} channels"
+        )
+    print(f"{section['type']}, {args.classes} classes, one image of {args.input_size}, float32")
+    print(table(model_size(model, size, args.depth)))
+
+
+def parse_size(text: str) -> tuple[int, int, int]:
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(n.strip().isdigit() and int(n) > 0 for n in numbers):
+        raise UserError(f"--input-size {text}: write channels,height,width, such as 3,512,1024")
+    return tuple(map(int, numbers))
+
+
+def table(size: ModelSize) -> str:
+    """The figures as text: a row a block, then the sums."""
+    width = max(24, *(len(block.name) for block in size.blocks))
+    head = f"{'block':{width}} {'output':>14} {'parameters':>12} {'GMACs':>9} {'MB':>9}"
+    lines = [head, "-" * len(head)]
+    for block in size.blocks:
+        shape = "x".join(map(str, block.shape))
+        lines.append(
+            f"{block.name:{width}} {shape:>14} {block.parameters:>12,} {block.macs / 1e9:>9.3f} "
+            f"{block.activations / 2**20:>9.1f}"
+        )
+    lines.append("-" * len(head))
+    lines.append(
+        f"{'all':{width}} {'':>14} {size.stored:>12,} {size.macs / 1e9:>9.3f} "
+        f"{size.activations / 2**20:>9.1f}"
+    )
+    if size.executed != size.stored:
+        lines.append(f"of the parameters {size.executed:,} run in prediction (aux heads do not)")
+    seen = f"{size.receptive_field} pixels" if size.receptive_field else "not known"
+    lines.append(f"deepest stride {size.stride} pixels, receptive field of c5 {seen}")
+    return "\n".join(lines)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("-c", "--config", help="take the model of this config")
+    add("--arch", help="name of a model, with its defaults")
+    override_help = "override a value, such as arch.args.backbone=resnext50; may be given again"
+    add("--set", action="append", default=[], metavar="a.b=value", help=override_help)
+    add("--classes", type=int, default=21, help="output channels (21)")
+    add("--input-size", default="3,512,512", help="channels,height,width (3,512,512)")
+    add("--depth", type=int, default=2, help="levels of modules to list (2)")
+    add("--import", dest="imports", action="append", default=[], metavar="PACKAGE")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    raise SystemExit(run(lambda: main(arguments)))
