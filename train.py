@@ -127,6 +127,7 @@ def make_validation(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
     dtype = autocast_dtype(config["trainer"]["amp"], device)
+    postprocess = make_postprocess(config["postprocess"])
     validate = functools.partial(
         evaluate,
         loader=make_loader(config["val_loader"], dataset, False),
@@ -136,9 +137,9 @@ def make_validation(
         device=device,
         loss=loss,
         dtype=dtype,
-        postprocess=make_postprocess(config["postprocess"]),
+        postprocess=postprocess,
     )
-    draw = make_preview(dataset, predictor, labeler, device, dtype)
+    draw = make_preview(dataset, predictor, labeler, device, dtype, postprocess)
     return validate, ["val_loss", *metric.compute()], draw
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from base.base_dataloader import to_device
 from base.parts import Parts
@@ -17,6 +17,7 @@ from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
 from utils.interrupt import Interrupted, StopRequest
 from utils.monitor import Monitor
+from utils.network import make_network
 from utils.progress import Progress
 from utils.registry import Registry
 from utils.run_folder import RunFolder
@@ -123,10 +124,8 @@ class BaseTrainer(ABC):
 
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = parts.model.to(memory_format=self.memory_format)
-        self.network: nn.Module = torch.compile(self.model) if compile else self.model
-        if len(parts.devices) > 1:
-            self.network = nn.DataParallel(self.network, parts.devices)
         self.dtype = autocast_dtype(amp, self.device)
+        self.network = make_network(self.model, parts.devices, self.dtype, compile)
         self.updater = Updater(
             self.model,
             parts.optimizer,
@@ -139,7 +138,7 @@ class BaseTrainer(ABC):
             ema_decay,
         )
 
-        self.iteration = self.validated_at = 0
+        self.iteration = self.validated_at = self.saved_iteration = 0
         self.saved_at = time.monotonic()
 
     @abstractmethod
@@ -281,6 +280,7 @@ class BaseTrainer(ABC):
             and all(was["trainer"][key] == now["trainer"][key] for key in length),
         )
         self.iteration, self.validated_at = state["iteration"], state["validated_at"]
+        self.saved_iteration = self.iteration
         if (was["trainer"]["monitor"], was["val_loader"]) == (
             now["trainer"]["monitor"],
             now["val_loader"],
@@ -299,14 +299,15 @@ class BaseTrainer(ABC):
     def _save_due(self) -> bool:
         if not self.updater.due(self.iteration):
             return False
-        by_count = self.save_every_iterations and self.iteration % self.save_every_iterations == 0
+        every = self.save_every_iterations
+        by_count = every and self.iteration // every > self.saved_iteration // every
         waited = time.monotonic() - self.saved_at
         return bool(by_count or self.save_every_seconds and waited >= self.save_every_seconds)
 
     def _save_last(self, state: dict[str, Any]) -> str:
         path = self.folder.save_checkpoint(state, "last.pth")
         self.folder.flush()
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_iteration = time.monotonic(), self.iteration
         return str(path)
 
     def _stop_if_asked(self) -> None:

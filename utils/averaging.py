@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 class MovingAverage:
     """average <- decay * average + (1 - decay) * model, for weights and running statistics.
 
-    The first update copies the model.
+    The first update copies the model. Whole numbers, counts and tables, are always copied.
 
     Args:
         model: What to follow.
@@ -29,6 +29,9 @@ class MovingAverage:
 
     def update(self, model: nn.Module) -> None:
         self._average.update_parameters(model)
+        for own, new in zip(self.model.buffers(), model.buffers(), strict=True):
+            if not own.is_floating_point():
+                own.copy_(new)
 
     def state(self) -> dict[str, Any]:
         return {"state_dict": self.model.state_dict(), "updates": int(self._average.n_averaged)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from base.base_dataset import BaseDataset
 from utils.clustering import Labeler
@@ -25,6 +25,7 @@ def make_preview(
     labeler: Labeler,
     device: torch.device,
     dtype: torch.dtype | None,
+    postprocess: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[nn.Module], dict[str, np.ndarray]]:
     """A function from a model to `{"input_truth_prediction": sheet}` of a few fixed images."""
     indices = np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int).tolist()
@@ -38,14 +39,16 @@ def make_preview(
             item = dataset[index]
             with autocast(device, dtype):
                 outputs = predictor(model, item["image"][None].to(device))
-            labels = labeler(outputs)[0].cpu().numpy()
+            labels = labeler(outputs)
+            if postprocess is not None:
+                labels = postprocess(labels)
             target = item["target"]
             truth = next(iter(target.values())) if isinstance(target, dict) else target
             rows.append(
                 [
                     dataset.normalization.undo(item["image"]),
                     colorize(truth.numpy(), dataset.palette),
-                    colorize(labels, dataset.palette),
+                    colorize(labels[0].cpu().numpy(), dataset.palette),
                 ]
             )
         model.train(was_training)

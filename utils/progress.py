@@ -97,7 +97,8 @@ class Progress:
         )
 
     def _line(self) -> str:
-        parts = [f"{name} {number(value)[:5]}" for name, value in self.shown.items()]
+        shown = self.shown or {"loss": self.loss / max(self.batches, 1)}
+        parts = [f"{name} {short(value)}" for name, value in shown.items()]
         speed = f"{self.images / self.seconds:.1f} img/s"
         waiting = f"wait {100 * self.waited / self.seconds:.0f}%"
         place = f"{self.epoch}/{self.epochs}"
@@ -105,6 +106,11 @@ class Progress:
 
     def _remaining(self) -> float:
         return (self.left - self.batches) * self.seconds / max(self.batches, 1)
+
+
+def short(value: float) -> str:
+    """Three decimals; four digits of a large value; a dash where there is none."""
+    return f"{value:.4g}" if abs(value) >= 100 else number(value, 3)
 
 
 def clock(seconds: float) -> str:

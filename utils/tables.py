@@ -21,9 +21,9 @@ def score_table(scores: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def number(value: float | None) -> str:
-    """Four decimals; a dash where there is no score."""
-    return "-" if value is None or value != value else f"{value:.4f}"
+def number(value: float | None, decimals: int = 4) -> str:
+    """A score to so many decimals; a dash where there is none."""
+    return "-" if value is None or value != value else f"{value:.{decimals}f}"
 
 
 def wrapped(parts: list[str], width: int = 80) -> list[str]:
