@@ -56,6 +56,10 @@ class BaseLoss(nn.Module, ABC):
         super().__init__()
         if aux_weight < 0:
             raise ValueError(f"aux_weight is {aux_weight}; it must not be negative")
+        if 0 <= ignore_index < num_classes:
+            raise ValueError(
+                f"ignore_index is {ignore_index}, which is a class: they are 0 to {num_classes - 1}"
+            )
         self.num_classes, self.ignore_index, self.aux_weight = num_classes, ignore_index, aux_weight
 
     @abstractmethod
@@ -66,10 +70,30 @@ class BaseLoss(nn.Module, ABC):
         """
 
     def forward(self, outputs: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
-        """Terms of `outputs["out"]`, and weighed ones of `outputs["aux"]` under `aux_<name>`."""
+        """Terms of `outputs["out"]`, and weighed ones of `outputs["aux"]` under `aux_<name>`.
+
+        Raises:
+            ValueError: If an output has other channels than the loss reads, or another size than
+                the target.
+        """
         with torch.autocast(target.device.type, enabled=False):
-            terms = self.terms(outputs["out"].float(), target)
+            terms = self.terms(self._checked(outputs["out"], target), target)
             if "aux" in outputs and self.aux_weight:
-                aux = self.terms(outputs["aux"].float(), target)
+                aux = self.terms(self._checked(outputs["aux"], target), target)
                 terms |= {f"aux_{name}": self.aux_weight * term for name, term in aux.items()}
         return terms
+
+    def _checked(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The prediction in float32."""
+        batch, channels, *size = prediction.shape
+        if channels != self.out_channels:
+            raise ValueError(
+                f"prediction (B, C, H, W) = {tuple(prediction.shape)}, but {self.out_channels} "
+                f"channels are read by {type(self).__name__}"
+            )
+        if tuple(target.shape) != (batch, *size):
+            raise ValueError(
+                f"target (B, H, W) = {tuple(target.shape)}, but the prediction is (B, C, H, W) = "
+                f"{tuple(prediction.shape)}"
+            )
+        return prediction.float()

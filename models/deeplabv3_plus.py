@@ -30,8 +30,8 @@ class DeepLabV3Plus(EncoderModel):
         atrous_rates: Dilations of the pyramid in pixels of c5; null for the paper's.
         separable: Depthwise separable 3x3 kernels in pyramid and decoder.
         decoder_channels: Width of pyramid and decoder.
-        dropout: Share of values dropped after the pyramid, and in the decoder after the first and
-            the second convolution.
+        dropout: Share of values dropped after the pyramid; then of channels in the decoder after
+            the first and the second convolution.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class DeepLabV3Plus(EncoderModel):
         atrous_rates: list[int] | None = None,
         separable: bool = True,
         decoder_channels: int = 256,
-        dropout: tuple[float, float, float] = (0.5, 0.5, 0.1),
+        dropout: tuple[float, float, float] = (0.5, 0.0, 0.0),
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
     ):
@@ -57,9 +57,9 @@ class DeepLabV3Plus(EncoderModel):
         self.low_level = ConvNormAct(channels[-4], 48, 1)
         self.decoder = nn.Sequential(
             kernel(decoder_channels + 48, decoder_channels),
-            nn.Dropout(first),
+            nn.Dropout2d(first),
             kernel(decoder_channels, decoder_channels),
-            nn.Dropout(second),
+            nn.Dropout2d(second),
         )
         self.head = Heads(decoder_channels, out_channels)
         for part in (self.aspp, self.low_level, self.decoder):
@@ -74,4 +74,6 @@ class DeepLabV3Plus(EncoderModel):
         return self.head(self.decoder(torch.cat([low, deep], dim=1)), image.shape[-2:])
 
 
-MODELS.alias("DeepLab", "DeepLabV3Plus", backbone="xception", separable=False)
+MODELS.alias(
+    "DeepLab", "DeepLabV3Plus", backbone="xception", separable=False, dropout=[0.5, 0.5, 0.1]
+)

@@ -9,7 +9,7 @@ from utils.clustering.labeler import LABELERS, Labeler
 
 @LABELERS.register
 class Argmax(Labeler):
-    """The class with the highest score at each pixel.
+    """The class with the highest score at each pixel; of one channel, class 1 where it is above 0.
 
     Args:
         output: Name of the model's output to read.
@@ -21,5 +21,6 @@ class Argmax(Labeler):
         self.output = output
 
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        labels = outputs[self.output].argmax(dim=1)
+        scores = outputs[self.output]
+        labels = scores.argmax(dim=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
         return labels if mask is None else labels * mask

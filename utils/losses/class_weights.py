@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+
+def enet(frequency: Tensor) -> Tensor:
+    """1 / ln(1.02 + p), between 1.4 and 50.5: Paszke et al., ENet, 2016 (arXiv:1606.02147)."""
+    return 1 / torch.log(1.02 + frequency)
+
+
+def inverse(frequency: Tensor) -> Tensor:
+    """1 / (C p): every class weighs the same in all; 0 for one that never occurs."""
+    return torch.where(frequency > 0, 1 / (len(frequency) * frequency), 0)
+
+
+def median(frequency: Tensor) -> Tensor:
+    """median(p) / p over the classes that occur: Eigen and Fergus, 2015 (arXiv:1411.4734).
+
+    p is a class's share of all pixels, not of the images that hold it; 0 for one that never occurs.
+    """
+    present = frequency[frequency > 0]
+    middle = present.quantile(0.5) if len(present) else frequency.new_tensor(0.0)
+    return torch.where(frequency > 0, middle / frequency, 0)
+
+
+SCHEMES: dict[str, Callable[[Tensor], Tensor]] = {
+    "auto": enet,
+    "enet": enet,
+    "inverse": inverse,
+    "median": median,
+}
+WeightScheme = Literal["auto", "enet", "inverse", "median"]
 
 
 def class_weights_tensor(
@@ -12,20 +44,19 @@ def class_weights_tensor(
     """Weights (num_classes,) float32, or None for none.
 
     Args:
-        weights: One factor a class; "auto" for 1 / ln(1.02 + frequency), of Paszke et al., ENet,
-            2016 (arXiv:1606.02147), which lies between 1.4 and 50.5; None.
+        weights: One factor a class; a name of `SCHEMES`, "auto" being ENet's; None.
         num_classes: Classes of the data set.
-        counts: Pixels of each class in the training labels. "auto" without them gives no weights:
+        counts: Pixels of each class in the training labels. A scheme without them gives no weights:
             so it is outside training, where no loss is weighed.
 
     Raises:
         ValueError: If there are not as many weights as classes, or one is negative.
     """
-    if weights == "auto":
+    if isinstance(weights, str):
         if counts is None:
             return None
         frequency = torch.tensor(counts, dtype=torch.float64) / max(sum(counts), 1)
-        return (1 / torch.log(1.02 + frequency)).float()
+        return SCHEMES[weights](frequency).float()
     if weights is None:
         return None
     if len(weights) != num_classes:

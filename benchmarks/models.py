@@ -1,0 +1,249 @@
+"""Time our models against segmentation_models.pytorch's on the same encoder, in one process.
+
+    pip install segmentation-models-pytorch
+    python benchmarks/models.py [--device cuda] [--backbone resnet34] [--size 256] [--batch 4]
+
+The same input, encoder, output stride, depth and widths; steps of the two alternate, so that
+whatever else the machine does falls on both. A row whose multiply-adds differ by more than 5 % is
+marked and does not count. Printed for each model: multiply-adds of both, seconds of a training step
+(forward, cross-entropy, backward, SGD) and of a prediction, their ratio (above 1: ours is faster),
+the floor (our multiply-adds, three times as many in training, at the rate of a large matrix product
+measured here), and the peak memory of a step, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from models import MODELS  # noqa: E402
+
+CLASSES = 21
+NAMES = ("UNet", "FPN", "DeepLabV3Plus", "PSPNet", "UPerNet")
+
+
+class First(nn.Module):
+    """Our model with its one output as a tensor, as theirs gives it."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image)["out"]
+
+
+def ours(name: str, backbone: str) -> nn.Module:
+    args = {"backbone": backbone} | ({"use_aux": False} if name == "PSPNet" else {})
+    return First(MODELS.build({"type": name, "args": args}, out_channels=CLASSES))
+
+
+def theirs(name: str, backbone: str) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    common = {"encoder_weights": None, "classes": CLASSES}
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "UNet": lambda: smp.Unet(backbone, **common),
+        "FPN": lambda: smp.FPN(backbone, **common),
+        "DeepLabV3Plus": lambda: smp.DeepLabV3Plus(backbone, encoder_output_stride=16, **common),
+        "PSPNet": lambda: dilated(smp.PSPNet(backbone, encoder_depth=5, upsampling=8, **common)),
+        "UPerNet": lambda: smp.UPerNet(backbone, **common),
+    }
+    return builders[name]()
+
+
+def dilated(model: nn.Module) -> nn.Module:
+    """Its PSPNet cuts the encoder at stride 8; the paper dilates it to there, as ours."""
+    model.encoder.make_dilated(output_stride=8)
+    return model
+
+
+SIDES = {"ours": ours, "theirs": theirs}
+
+
+class Case:
+    """One model on one machine, ready to take steps.
+
+    Args:
+        model: As built.
+        image: (B, 3, H, W).
+        dtype: Of autocast; None for float32.
+        channels_last: Memory format of weights and image.
+    """
+
+    def __init__(
+        self, model: nn.Module, image: Tensor, dtype: torch.dtype | None, channels_last: bool
+    ):
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(image.device).to(memory_format=layout)
+        self.image = image.contiguous(memory_format=layout)
+        self.target = torch.randint(0, CLASSES, (image.shape[0], *image.shape[-2:])).to(
+            image.device
+        )
+        self.dtype = dtype
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.image.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None
+        )
+
+    def train(self) -> None:
+        self.model.train()
+        with self.autocast():
+            scores = self.model(self.image)
+        F.cross_entropy(scores.float(), self.target).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def predict(self) -> None:
+        self.model.eval()
+        with torch.inference_mode(), self.autocast():
+            self.model(self.image)
+
+
+def seconds(work: Callable[[], None], device: str) -> float:
+    start = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def alternate(works: list[Callable[[], None]], rounds: int, device: str) -> list[list[float]]:
+    """Seconds of each work in each round, the first of which, a warm-up, is left out."""
+    times = [[seconds(work, device) for work in works] for _ in range(rounds + 1)]
+    return [list(column) for column in zip(*times[1:], strict=True)]
+
+
+def gmacs(name: str, side: str, args: argparse.Namespace) -> float:
+    with torch.device("meta"):
+        model = SIDES[side](name, args.backbone).eval()
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            model(torch.empty(1, 3, args.size, args.size))
+    return counter.get_total_flops() / 2e9
+
+
+def matmul_rate(device: str) -> float:
+    """Multiply-adds a second of a large float32 matrix product."""
+    a = torch.rand(4096, 4096, device=device)
+    best = min(seconds(lambda: a @ a, device) for _ in range(5))
+    return 4096**3 / best
+
+
+def compare(name: str, rate: float, args: argparse.Namespace) -> str:
+    image = torch.rand(args.batch, 3, args.size, args.size, device=args.device)
+    plain, fast = (None, False), (torch.bfloat16, True)
+    cases = [
+        Case(SIDES[side](name, args.backbone), image, *settings)
+        for side, settings in (
+            ("ours", plain),
+            ("theirs", plain),
+            ("ours", fast),
+            ("theirs", fast),
+        )
+    ]
+    macs = gmacs(name, "ours", args), gmacs(name, "theirs", args)
+    counts = abs(macs[0] / macs[1] - 1) <= 0.05
+    lines = [
+        f"{name}: {macs[0]:.2f} GMACs an image, theirs {macs[1]:.2f}"
+        + ("" if counts else "  (differ by more than 5 %: the row does not count)")
+    ]
+    for what, passes in (("train", 3), ("predict", 1)):
+        floor = macs[0] * 1e9 * args.batch * passes / rate
+        works = [getattr(case, what) for case in cases]
+        columns = alternate(works, args.rounds, args.device)
+        a, b, fast_a, fast_b = map(statistics.median, columns)
+        ratios = [t / o for o, t in zip(columns[0], columns[1], strict=True)]
+        lines.append(
+            f"  {what:8} float32 {a:7.3f} s, theirs {b:7.3f} s: ratio "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+            f"floor {floor:.3f} s\n"
+            f"  {'':8} bf16 + channels_last {fast_a:7.3f} s, theirs {fast_b:7.3f} s: "
+            f"{b / fast_a:.2f} times its default, {fast_b / fast_a:.2f} its own with the same"
+        )
+    if args.memory:
+        a, b = (peak_memory(name, side, args) for side in SIDES)
+        lines.append(f"  memory   peak of a training step {a:.0f} MB, theirs {b:.0f} MB")
+    return "\n".join(lines)
+
+
+def peak_memory(name: str, side: str, args: argparse.Namespace) -> float:
+    """MB that two training steps add to what imports and weights take, in a fresh process."""
+    words = [f"--backbone={args.backbone}", f"--size={args.size}", f"--batch={args.batch}"]
+    words += [f"--device={args.device}", f"--measure={side}", f"--models={name}"]
+    command = [sys.executable, __file__, *words]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def measure(name: str, side: str, args: argparse.Namespace) -> float:
+    image = torch.rand(args.batch, 3, args.size, args.size, device=args.device)
+    case = Case(SIDES[side](name, args.backbone), image, None, False)
+    if args.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        before = resident("VmRSS")
+    for _ in range(2):
+        case.train()
+    if args.device == "cuda":
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    return (resident("VmHWM") - before) / 2**20
+
+
+def resident(key: str) -> int:
+    """Bytes in memory now (VmRSS) or at most (VmHWM), as Linux counts them."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{key}:")[1].split()[0]) * 1024
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--models", nargs="*", default=NAMES, choices=NAMES)
+    add("--backbone", default="resnet34")
+    add("--size", type=int, default=256, help="height and width in pixels")
+    add("--batch", type=int, default=4)
+    add("--rounds", type=int, default=7)
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--no-memory", dest="memory", action="store_false")
+    add("--measure", choices=list(SIDES), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    torch.manual_seed(0)
+    if arguments.measure:
+        print(measure(arguments.models[0], arguments.measure, arguments))
+        raise SystemExit
+    import segmentation_models_pytorch as peer
+
+    where = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor()
+    print(
+        f"{where or platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}, segmentation_models.pytorch {peer.__version__}"
+        f"\n{arguments.backbone}, batch {arguments.batch}, {arguments.size}x{arguments.size}, "
+        f"median of {arguments.rounds} alternating rounds\n"
+    )
+    product_rate = matmul_rate(arguments.device)
+    print(f"a large float32 matrix product: {product_rate / 1e9:.0f} GMACs a second\n")
+    for model_name in arguments.models:
+        print(compare(model_name, product_rate, arguments), flush=True)

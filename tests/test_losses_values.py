@@ -1,0 +1,336 @@
+"""Each loss against its formula, written plainly in float64; gradients by gradcheck."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.losses import LOSSES
+from utils.losses.class_weights import class_weights_tensor
+
+C, IGNORE = 4, 255
+WEIGHTS = [0.5, 1.0, 2.0, 0.0]
+
+
+def build(name: str, num_classes: int = C, **args):
+    loss = LOSSES.build({"type": name, "args": args}, num_classes=num_classes, ignore_index=IGNORE)
+    return loss.double()
+
+
+def example(channels: int = C, classes: int = C, absent: int = 0):
+    generator = torch.Generator().manual_seed(1)
+    prediction = 2 * torch.randn(
+        2, channels, 6, 7, dtype=torch.float64, generator=generator
+    ).requires_grad_(True)
+    target = torch.randint(0, classes - absent, (2, 6, 7), generator=generator)
+    target[:, :2, :3] = IGNORE
+    return prediction, target
+
+
+def pixels(prediction: Tensor, target: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (P, C) and classes (P,) of the pixels that count."""
+    valid = (target != IGNORE).numpy()
+    x = prediction.detach().movedim(1, -1).numpy()
+    return x[valid], target.numpy()[valid]
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def ce(x, y):
+    return -np.log(softmax(x)[np.arange(len(y)), y])
+
+
+def sums(p, y):
+    """hit, found, truth of each class."""
+    t = np.eye(p.shape[1])[y]
+    return (p * t).sum(0), p.sum(0), t.sum(0)
+
+
+def dice(x, y, s=1.0):
+    hit, found, truth = sums(softmax(x), y)
+    return (1 - (2 * hit + s) / (found + truth + s))[truth > 0].mean()
+
+
+def dice_all(x, y):
+    hit, found, truth = sums(softmax(x), y)
+    return (1 - 2 * hit / (found + truth)).mean()
+
+
+def dice_global(x, y):
+    hit, found, truth = (v.sum() for v in sums(softmax(x), y))
+    return 1 - (2 * hit + 1) / (found + truth + 1)
+
+
+def jaccard(x, y):
+    hit, found, truth = sums(softmax(x), y)
+    return (1 - (hit + 1) / (found + truth - hit + 1))[truth > 0].mean()
+
+
+def tversky(x, y, gamma=1.0):
+    hit, found, truth = sums(softmax(x), y)
+    index = (hit + 1) / (hit + 0.3 * (found - hit) + 0.7 * (truth - hit) + 1)
+    return ((1 - index) ** (1 / gamma))[truth > 0].mean()
+
+
+def focal(x, y, weights=None):
+    cost = ce(x, y)
+    value = (1 - np.exp(-cost)) ** 2 * cost
+    return (value if weights is None else value * np.array(weights)[y]).mean()
+
+
+def ohem(x, y, total=84, threshold=0.7, share=0.0625):
+    """The 84 pixels of the example, ignored ones too, say how many 1/16 are."""
+    cost = np.sort(ce(x, y))[::-1]
+    least = cost[max(int(share * total), 1) - 1]
+    kept = cost[cost >= min(least, -math.log(threshold))]
+    return kept.mean()
+
+
+def bce(x, y, weights=None):
+    p, t = sigmoid(x), np.eye(x.shape[1])[y]
+    cost = -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    return (cost * (1 if weights is None else np.array(weights))).mean()
+
+
+def bce_dice(x, y, weights=(0.25, 0.25, 0.25, 0.25)):
+    hit, found, truth = sums(sigmoid(x), y)
+    return 0.8 * bce(x, y) - 0.2 * np.log(
+        (np.array(weights) * (2 * hit + 1) / (found + truth + 1)).sum()
+    )
+
+
+def lovasz(x, y, present=True):
+    """Sorted errors times the growth of one minus the IoU, a class after the other."""
+    p, losses = softmax(x), []
+    for c in range(p.shape[1]):
+        truth = y == c
+        if present and not truth.any():
+            continue
+        errors = np.abs(truth - p[:, c])
+        order = np.argsort(-errors)
+        losses.append(errors[order] @ growth(truth[order]))
+    return np.mean(losses)
+
+
+def growth(truth: np.ndarray) -> np.ndarray:
+    """Step by step: after k pixels are wrong, IoU = true ones still right / union."""
+    total, last, steps = truth.sum(), 0.0, []
+    for k in range(1, len(truth) + 1):
+        hits = truth[:k].sum()
+        jaccard_loss = 1 - (total - hits) / (total + k - hits)
+        steps.append(jaccard_loss - last)
+        last = jaccard_loss
+    return np.array(steps)
+
+
+CASES = {
+    "CrossEntropy": (lambda x, y: ce(x, y).mean(), {}),
+    "CrossEntropy weighted": (
+        lambda x, y: (ce(x, y) * np.array(WEIGHTS)[y]).sum() / np.array(WEIGHTS)[y].sum(),
+        {"class_weights": WEIGHTS},
+    ),
+    "OhemCrossEntropy": (ohem, {}),
+    "OhemCrossEntropy of few": (
+        lambda x, y: ohem(x, y, threshold=0.001, share=0.25),
+        {"threshold": 0.001, "min_share": 0.25},
+    ),
+    "Dice": (dice, {}),
+    "Dice all": (dice_all, {"classes": "all", "smooth": 0}),
+    "Dice global": (dice_global, {"global_sum": True}),
+    "CEDice": (lambda x, y: ce(x, y).mean() + dice(x, y), {}),
+    "Jaccard": (jaccard, {}),
+    "Tversky": (tversky, {}),
+    "Tversky focal": (lambda x, y: tversky(x, y, 4 / 3), {"gamma": 4 / 3}),
+    "Focal": (focal, {}),
+    "Focal weighted": (lambda x, y: focal(x, y, WEIGHTS), {"class_weights": WEIGHTS}),
+    "BCE": (bce, {}),
+    "BCE weighted": (lambda x, y: bce(x, y, WEIGHTS), {"class_weights": WEIGHTS}),
+    "BCEDice": (bce_dice, {}),
+    "BCEDice weighted": (
+        lambda x, y: bce_dice(x, y, np.array(WEIGHTS) / 3.5),
+        {"class_weights": WEIGHTS},
+    ),
+    "LovaszSoftmax": (lovasz, {}),
+    "LovaszSoftmax all": (lambda x, y: lovasz(x, y, present=False), {"classes": "all"}),
+}
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_its_formula(case, absent):
+    formula, args = CASES[case]
+    prediction, target = example(absent=absent)
+    terms = build(case.split()[0], **args).terms(prediction, target)
+    expected = formula(*pixels(prediction, target))
+    assert sum(terms.values()).item() == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("case", [*CASES, "Boundary"])
+def test_gradient_is_that_of_the_value(case):
+    args = CASES[case][1] if case in CASES else {}
+    prediction, target = example()
+    loss = build(case.split()[0], **args)
+    assert torch.autograd.gradcheck(lambda x: sum(loss.terms(x, target).values()), prediction)
+
+
+@pytest.mark.parametrize("name", ["Dice", "Jaccard", "LovaszSoftmax"])
+def test_per_image_is_the_mean_of_the_images(name):
+    prediction, target = example(absent=1)
+    loss = build(name, per_image=True)
+    alone = [sum(loss.terms(prediction[i : i + 1], target[i : i + 1]).values()) for i in range(2)]
+    torch.testing.assert_close(
+        sum(loss.terms(prediction, target).values()),
+        sum(alone) / 2,
+    )
+
+
+ONE_CHANNEL = [name for name in LOSSES if name not in ("LovaszSoftmax", "BCE", "BCEDice")]
+
+
+@pytest.mark.parametrize("name", ONE_CHANNEL)
+def test_one_channel_is_two_whose_first_is_zero(name):
+    prediction, target = example(1, 2)
+    one, two = build(name, 2, one_channel=True), build(name, 2)
+    assert one.out_channels == 1 and two.out_channels == 2
+    both = torch.cat([torch.zeros_like(prediction), prediction], 1)
+    torch.testing.assert_close(one.terms(prediction, target), two.terms(both, target))
+
+
+@pytest.mark.parametrize("name", ["BCE", "BCEDice"])
+def test_one_channel_is_the_second_class_alone(name):
+    prediction, target = example(1, 2)
+    x, y = pixels(prediction, target)
+    p, t = sigmoid(x[:, 0]), y
+    cost = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+    expected = {"bce": cost}
+    if name == "BCEDice":
+        share = (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+        expected = {"bce": 0.8 * cost, "log_dice": -0.2 * math.log(share)}
+    terms = build(name, 2, one_channel=True).terms(prediction, target)
+    assert {key: term.item() for key, term in terms.items()} == pytest.approx(expected)
+
+
+def test_lovasz_hinge():
+    """The same growth at the errors max(0, 1 - score * sign), of the second class."""
+    prediction, target = example(1, 2)
+    x, y = pixels(prediction, target)
+    errors = np.maximum(0, 1 - x[:, 0] * (2 * y - 1))
+    order = np.argsort(-errors)
+    expected = errors[order] @ growth(y[order] == 1)
+    value = build("LovaszSoftmax", 2, one_channel=True).terms(prediction, target)["lovasz"]
+    assert value.item() == pytest.approx(expected)
+
+
+def test_lovasz_is_the_extension_by_brute_force():
+    """Of all orders, the decreasing one gives the most: the extension of a submodular function is
+    its largest value over all permutations (Lovász, 1983)."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        errors, truth = rng.random(6), rng.random(6) < 0.5
+        most = max(
+            errors[list(order)] @ growth(truth[list(order)])
+            for order in itertools.permutations(range(6))
+        )
+        order = np.argsort(-errors)
+        assert errors[order] @ growth(truth[order]) == pytest.approx(most)
+
+
+def test_lovasz_at_the_corners_is_one_minus_the_iou():
+    """A map that is right or wrong for certain: the loss of a class is its 1 - IoU."""
+    target = torch.tensor([[[0, 0, 1, 1, 1, 2]]])
+    found = torch.tensor([[[0, 1, 1, 1, 2, 2]]])
+    prediction = 200.0 * torch.nn.functional.one_hot(found, 3).movedim(-1, 1).double()
+    loss = build("LovaszSoftmax", 3).terms(prediction, target)["lovasz"]
+    assert loss.item() == pytest.approx(1 - np.mean([1 / 2, 2 / 4, 1 / 2]))
+
+
+def test_lovasz_in_float32_equals_float64():
+    """The packed sort of float32 and the plain one of float64."""
+    prediction, target = example(absent=1)
+    double = build("LovaszSoftmax").terms(prediction, target)["lovasz"]
+    single = build("LovaszSoftmax").float().terms(prediction.float(), target)["lovasz"]
+    assert single.item() == pytest.approx(double.item(), abs=1e-6)
+
+
+def test_boundary_by_hand():
+    """Squares of 4 on 12, the found one 1 pixel off: outlines 3 wide meet within a window of 5.
+    The same square costs nothing; one that is far away costs its whole class."""
+    loss = build("Boundary", 2)
+
+    def square(row, column):
+        target = torch.zeros(1, 24, 24, dtype=torch.int64)
+        target[:, row : row + 4, column : column + 4] = 1
+        return target
+
+    def cost(found, truth):
+        scores = 100.0 * torch.nn.functional.one_hot(found, 2).movedim(-1, 1).double()
+        return loss.terms(scores, truth)["boundary"].item()
+
+    assert cost(square(4, 4), square(4, 4)) == pytest.approx(0, abs=1e-6)
+    assert cost(square(5, 5), square(4, 4)) == pytest.approx(0, abs=1e-6)
+    assert cost(square(16, 16), square(4, 4)) == pytest.approx(1, abs=1e-6)
+
+
+def test_weights_from_frequencies():
+    """Shares 1/8, 3/8, 1/2 and none."""
+    counts = [10, 30, 40, 0]
+    assert class_weights_tensor("enet", 4, counts).tolist() == pytest.approx(
+        [1 / math.log(1.145), 1 / math.log(1.395), 1 / math.log(1.52), 1 / math.log(1.02)]
+    )
+    assert class_weights_tensor("inverse", 4, counts).tolist() == pytest.approx([2, 2 / 3, 0.5, 0])
+    assert class_weights_tensor("median", 4, counts).tolist() == pytest.approx([3, 1, 0.75, 0])
+
+
+@pytest.mark.parametrize(
+    "name, args, message",
+    [
+        ("Dice", {"smooth": -1}, "smooth is -1; it must not be negative"),
+        ("Dice", {"one_channel": True}, "one_channel is for two classes; the data set has 4"),
+        ("Focal", {"gamma": -1}, "gamma is -1; it must not be negative"),
+        ("Focal", {"class_weights": [1]}, "class_weights has 1 numbers for 4 classes"),
+        ("OhemCrossEntropy", {"threshold": 0}, "threshold is 0; it is a probability above 0"),
+        ("OhemCrossEntropy", {"min_share": 2}, "min_share is 2; it goes from 0 to 1"),
+        ("Tversky", {"beta": -1}, "beta is -1; it must not be negative"),
+        ("Tversky", {"gamma": 0}, "gamma is 0; it must be above zero"),
+        ("BCEDice", {"bce_weight": 2}, "bce_weight is 2; it goes from 0 to 1"),
+        ("BCEDice", {"class_weights": [0, 0, 0, 0]}, "class_weights sum to nothing"),
+        ("Boundary", {"width": 4}, "width is 4; a window's side is odd and at least 3"),
+    ],
+)
+def test_bad_arguments(name, args, message):
+    with pytest.raises(UserError, match=message):
+        build(name, **args)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "prediction, target, message",
+    [
+        ((2, C + 1, 6, 7), (2, 6, 7), r"\(B, C, H, W\) = \(2, 5, 6, 7\), but 4 channels"),
+        ((2, C, 6, 7), (2, 6, 8), r"target \(B, H, W\) = \(2, 6, 8\)"),
+        ((2, C, 6, 7), (2, 1, 6, 7), r"target .* = \(2, 1, 6, 7\)"),
+    ],
+)
+def test_wrong_shapes_say_what_came_and_what_is_needed(name, prediction, target, message):
+    loss = build(name)
+    with pytest.raises(ValueError, match=message):
+        loss({"out": torch.zeros(prediction)}, torch.zeros(target, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_ignore_index_is_no_class(name):
+    with pytest.raises(UserError, match="ignore_index is 3, which is a class"):
+        LOSSES.build(name, num_classes=C, ignore_index=3)

@@ -1,0 +1,75 @@
+"""The Cityscapes/KITTI project's loss: binary cross-entropy and the logarithm of Dice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from base.base_loss import LOSSES, BaseLoss
+from utils.losses.bce import BCE
+from utils.losses.class_weights import class_weights_tensor
+
+
+@LOSSES.register
+class BCEDice(BaseLoss):
+    """w BCE - (1 - w) log(sum of v[c] dice[c]), each class on its own behind a sigmoid.
+
+    dice[c] = (2 hit + s) / (found + truth + s) with the sigmoid itself: the project thresholded it,
+    which has no gradient. v is normalised to a sum of one over the channels.
+
+    Args:
+        num_classes: Classes of the data set.
+        ignore_index: Target value that gives no loss.
+        bce_weight: w, 0 to 1.
+        class_weights: v, one factor a class; equal ones without.
+        smooth: s, in pixels.
+        one_channel: One score for two classes, the second one's.
+        aux_weight: Factor on the auxiliary head's terms.
+    Shape:
+        prediction (B, C, H, W), target (B, H, W) -> {"bce": scalar, "log_dice": scalar}.
+    Raises:
+        ValueError: If bce_weight is not in 0 to 1, smooth not above zero, weights do not fit the
+            classes, or one_channel is asked for and classes are not two, or weights are given
+            with it.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_index: int,
+        bce_weight: float = 0.8,
+        class_weights: list[float] | None = None,
+        smooth: float = 1.0,
+        one_channel: bool = False,
+        aux_weight: float = 0.4,
+    ):
+        super().__init__(num_classes, ignore_index, aux_weight)
+        if not 0 <= bce_weight <= 1:
+            raise ValueError(f"bce_weight is {bce_weight}; it goes from 0 to 1")
+        if smooth <= 0:
+            raise ValueError(f"smooth is {smooth}; it must be above zero")
+        if class_weights is not None and sum(class_weights) <= 0:
+            raise ValueError("class_weights sum to nothing; one must be above zero")
+        self.bce = BCE(num_classes, ignore_index, None, one_channel)
+        if one_channel and class_weights is not None:
+            raise ValueError("one_channel has one factor, the section's weight: no class_weights")
+        self.out_channels = self.bce.out_channels
+        self.bce_weight, self.smooth = bce_weight, smooth
+        weight = class_weights_tensor(class_weights, num_classes)
+        weight = torch.ones(self.out_channels) if weight is None else weight
+        self.register_buffer("weight", weight / weight.sum(), persistent=False)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        valid = target != self.ignore_index
+        classes = target.masked_fill(~valid, 0)
+        p = prediction.sigmoid() * valid[:, None]
+        first = 1 if p.shape[1] == 1 else 0  # the class of channel 0
+        true = p.sum(1) * classes if first else p.gather(1, classes[:, None])[:, 0]
+        slot = (classes - first).clamp(min=0).flatten()
+        counted = (valid & (classes >= first)).to(p.dtype)
+        hit = p.new_zeros(p.shape[1]).scatter_add(0, slot, (true * counted).flatten())
+        truth = p.new_zeros(p.shape[1]).scatter_add(0, slot, counted.flatten())
+        dice = (2 * hit + self.smooth) / (p.sum((0, 2, 3)) + truth + self.smooth)
+        bce = self.bce.terms(prediction, target)["bce"]
+        log_dice = -(self.weight * dice).sum().log() * valid.any()
+        return {"bce": self.bce_weight * bce, "log_dice": (1 - self.bce_weight) * log_dice}
