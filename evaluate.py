@@ -46,11 +46,9 @@ def split_section(config: dict, split: str | None, data_dir: str | None) -> dict
     return {**section, "args": {**section["args"], **args}}
 
 
-def metric_of(predict: Predict) -> MetricGroup:
-    config = predict.config
-    return MetricGroup(
-        config["metric"], len(predict.classes), config["ignore_index"], predict.classes
-    )
+def metric_of(predict: Predict, sections: list[dict]) -> MetricGroup:
+    ignore_index = predict.config["ignore_index"]
+    return MetricGroup(sections, len(predict.classes), ignore_index, predict.classes)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -66,8 +64,8 @@ def main(args: argparse.Namespace) -> None:
     check_dataset(dataset)
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")
-    gallery = Gallery(metric_of(predict), dataset)
-    metric = metric_of(predict)
+    gallery = Gallery(metric_of(predict, predict.config["metric"][:1]), dataset)
+    metric = metric_of(predict, predict.config["metric"])
     scores = evaluate(
         predict.model,
         make_loader(section, dataset, False),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from utils.errors import UserError
 from utils.metrics import METRICS, MetricGroup
@@ -26,7 +27,13 @@ def random_maps(classes: int, absent: int = 0, shape=(3, 20, 24)):
     return labels, target
 
 
-@pytest.mark.parametrize("classes, absent", [(2, 0), (11, 0), (11, 2), (182, 11)])
+def random_scores(target: torch.Tensor, classes: int) -> dict[str, torch.Tensor]:
+    """Outputs a model might give: metrics that threshold scores read them, the others do not."""
+    generator = torch.Generator().manual_seed(classes)
+    return {"out": torch.randn(len(target), classes, *target.shape[1:], generator=generator)}
+
+
+@pytest.mark.parametrize("classes, absent", [(2, 0), (11, 0), (11, 2), (19, 3), (182, 11)])
 def test_iou_equals_counting(classes, absent):
     labels, target = random_maps(classes, absent)
     metric = build("IoU", classes)
@@ -38,15 +45,18 @@ def test_iou_equals_counting(classes, absent):
         truth, found = (target == c) & valid, (labels == c) & valid
         union = (truth | found).sum()
         expected.append((truth & found).sum() / union if union else math.nan)
-        got = scores[f"IoU/{c}"]
-        assert got == pytest.approx(expected[-1], nan_ok=True)
+        assert scores[f"IoU/{c}"] == pytest.approx(expected[-1], nan_ok=True)
+        for key, wanted in (("Precision", found), ("Accuracy", truth)):
+            share = (truth & found).sum() / wanted.sum() if wanted.any() else math.nan
+            assert scores[f"{key}/{c}"] == pytest.approx(share, nan_ok=True)
     assert scores["Mean_IoU"] == pytest.approx(np.nanmean(expected))
     assert scores["Pixel_Accuracy"] == pytest.approx((labels == target)[valid].mean())
     assert all(type(value) is float for value in scores.values())
 
 
 def test_by_hand():
-    """Truth 0 0 1 1, found 0 1 1 1: IoU 1/2 and 2/3, Dice 2/3 and 4/5, accuracy 1/2 and 1."""
+    """Truth 0 0 1 1, found 0 1 1 1: IoU 1/2 and 2/3, Dice 2/3 and 4/5, accuracy 1/2 and 1,
+    precision 1 and 2/3."""
     metric = build("IoU", 3)
     metric.update(torch.tensor([[[0, 1, 1, 1, 2]]]), torch.tensor([[[0, 0, 1, 1, IGNORE]]]))
     scores = metric.compute()
@@ -55,6 +65,7 @@ def test_by_hand():
     assert scores["Mean_IoU"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert scores["Mean_Dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert scores["Mean_Accuracy"] == pytest.approx(3 / 4)
+    assert scores["Mean_Precision"] == pytest.approx((1 + 2 / 3) / 2)
     assert scores["Pixel_Accuracy"] == pytest.approx(3 / 4)
     assert scores["Frequency_Weighted_IoU"] == pytest.approx((1 / 2 + 2 / 3) / 2)
 
@@ -65,7 +76,7 @@ def test_names_before_any_update_and_all_void(name):
     before = metric.compute()
     assert all(math.isnan(value) for value in before.values())
     void = torch.full((1, 5, 5), IGNORE)
-    metric.update(torch.zeros_like(void), void)
+    metric.update(torch.zeros_like(void), void, random_scores(void, 4))
     after = metric.compute()
     assert after.keys() == before.keys() and all(math.isnan(value) for value in after.values())
 
@@ -74,17 +85,83 @@ def test_names_before_any_update_and_all_void(name):
 def test_batches_do_not_matter(name):
     labels, target = map(torch.from_numpy, random_maps(4))
     whole, parts = build(name, 4), build(name, 4)
-    whole.update(labels, target)
-    for label, truth in zip(labels, target, strict=True):
-        parts.update(label[None], truth[None])
+    out = random_scores(target, 4)["out"]
+    whole.update(labels, target, {"out": out})
+    for label, truth, scores in zip(labels, target, out, strict=True):
+        parts.update(label[None], truth[None], {"out": scores[None]})
     assert whole.compute() == parts.compute()
     whole.reset()
     assert all(math.isnan(value) for value in whole.compute().values())
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_what_is_ignored_changes_nothing(name):
+    labels, target = map(torch.from_numpy, random_maps(4))
+    outputs = random_scores(target, 4)
+    ignored = target == IGNORE
+    plain, other = build(name, 4), build(name, 4)
+    plain.update(labels, target, outputs)
+    labels = torch.where(ignored, 99, labels)
+    other.update(labels, target, {"out": outputs["out"].masked_fill(ignored[:, None], 7.0)})
+    assert plain.compute() == other.compute()
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("stray", [4, -1, 254, 2**40])
+def test_a_target_that_is_no_class_is_refused(name, stray):
+    labels, target = map(torch.from_numpy, random_maps(4))
+    target[0, 0, :3] = stray
+    metric = build(name, 4)
+    metric.update(labels, target, random_scores(target, 4))
+    with pytest.raises(UserError, match="3 pixels .* none of the 4 classes, 0 to 3, nor ignored"):
+        metric.compute()
+    metric.reset()
+    metric.compute()
+
+
+@pytest.mark.parametrize("name", ["IoU", "BoundaryF"])
+def test_a_label_that_is_no_class_is_refused(name):
+    metric = build(name, 4)
+    metric.update(torch.full((1, 2, 3), 4), torch.zeros(1, 2, 3, dtype=torch.int64))
+    with pytest.raises(UserError, match="6 pixels have a label or a target that is none of the 4"):
+        metric.compute()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_maps_of_another_shape_or_type_are_refused(name):
+    metric = build(name, 4)
+    maps = torch.zeros(2, 5, 6, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"\(2, 5, 6\) .* \(2, 6, 5\); expected \(B, H, W\)"):
+        metric.update(maps, maps.mT, random_scores(maps, 4))
+    with pytest.raises(ValueError, match="torch.uint8.*expected int64"):
+        metric.update(maps.byte(), maps, random_scores(maps, 4))
+
+
+@pytest.mark.parametrize("name", ["IoU", "KittiRoad"])
+def test_update_never_waits_for_the_device(name):
+    """Torch's stand-in for a GPU refuses whatever needs a value on the host."""
+    with FakeTensorMode():
+        metric = build(name, 4)
+        maps = torch.zeros(2, 5, 6, dtype=torch.int64, device="cuda")
+        for _ in range(2):
+            metric.update(maps, maps, {"out": torch.zeros(2, 4, 5, 6, device="cuda")})
+        assert metric.counts.is_cuda and metric.counts.dtype == torch.int64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", METRICS)
+def test_a_gpu_counts_the_same(name):
+    labels, target = map(torch.from_numpy, random_maps(19))
+    outputs = random_scores(target, 19)
+    here, there = build(name, 19), build(name, 19)
+    here.update(labels, target, outputs)
+    there.update(labels.cuda(), target.cuda(), {"out": outputs["out"].cuda()})
+    assert there.compute() == pytest.approx(here.compute(), abs=1e-4, nan_ok=True)
+
+
 def test_counts_stay_exact_beyond_float32():
     metric = build("IoU", 2)
-    metric.confusion += 2**24
+    metric.counts += 2**24
     metric.update(torch.zeros(1, 1, 1, dtype=torch.int64), torch.zeros(1, 1, 1, dtype=torch.int64))
     assert metric.confusion[0, 0] == 2**24 + 1
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -17,7 +16,7 @@ from utils.clustering import Labeler
 from utils.device import autocast
 from utils.predictors import Predictor
 
-Visit = Callable[[dict[str, Any], np.ndarray], None]
+Visit = Callable[[dict[str, Any], Tensor, dict[str, Tensor]], None]
 
 
 @torch.no_grad()
@@ -47,7 +46,7 @@ def evaluate(
         loss: Adds "val_loss", the mean over images of the sum of its terms.
         dtype: Mixed precision, or None for float32.
         postprocess: Called on label maps.
-        visit: Called with each sample and its label map (H, W).
+        visit: Called with each sample, its label map (1, H, W) and its outputs (1, C, H, W).
         title: Over the progress bar.
         check: Called before each batch; may raise to stop.
     """
@@ -71,8 +70,9 @@ def evaluate(
                 if loss is not None:
                     total += sum(loss(outputs, target).values()) * len(group)
                 if visit is not None:
-                    for sample, found in zip(group, labels.cpu().numpy(), strict=True):
-                        visit(sample, found)
+                    for index, sample in enumerate(group):
+                        one = slice(index, index + 1)
+                        visit(sample, labels[one], {k: out[one] for k, out in outputs.items()})
     finally:
         model.train(was_training)
     scores = metric.compute()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
+from base.base_dataloader import to_device
 from base.base_dataset import BaseDataset
 from utils.metrics import MetricGroup
 from utils.visualize import colorize, contact_sheet, error_map
@@ -31,13 +32,13 @@ class Gallery:
         self.worst: list[tuple[float, str, list[np.ndarray]]] = []
         self.examples: list[tuple[float, str, list[np.ndarray]]] = []
 
-    def visit(self, sample: dict[str, Any], labels: np.ndarray) -> None:
-        """Take in one image: its sample and label map (H, W)."""
-        score = self._score(sample, labels)
+    def visit(self, sample: dict[str, Any], labels: Tensor, outputs: dict[str, Tensor]) -> None:
+        """Take in one image: its sample, label map (1, H, W) and outputs (1, C, H, W)."""
+        score = self._score(sample, labels, outputs)
         full = len(self.worst) == self.count
         bad = score == score and not (full and score >= self.worst[-1][0])
         if bad or self.seen in self.spaced:
-            entry = (score, sample["name"], self._row(sample, labels))
+            entry = (score, sample["name"], self._row(sample, labels[0].cpu().numpy()))
             if bad:
                 ranked = sorted([*self.worst, entry], key=lambda kept: kept[0])
                 self.worst = ranked[: self.count]
@@ -57,13 +58,13 @@ class Gallery:
             if kept
         }
 
-    def _score(self, sample: dict[str, Any], labels: np.ndarray) -> float:
+    def _score(self, sample: dict[str, Any], labels: Tensor, outputs: dict[str, Tensor]) -> float:
         target = sample["target"]
         batch = (
             {k: v[None] for k, v in target.items()} if isinstance(target, dict) else target[None]
         )
         self.metric.reset()
-        self.metric.update(torch.from_numpy(labels)[None], batch, None, [sample["meta"]])
+        self.metric.update(labels, to_device(batch, labels.device), outputs, [sample["meta"]])
         return self.metric.compute()[self.key]
 
     def _row(self, sample: dict[str, Any], labels: np.ndarray) -> list[np.ndarray]:

@@ -1,7 +1,9 @@
 """Every metric a config may name; importing this package registers them."""
 
 from base.base_metric import METRICS, BaseMetric
+from utils.metrics.boundary_f import BoundaryF
 from utils.metrics.group import MetricGroup
 from utils.metrics.iou import IoU
+from utils.metrics.kitti_road import KittiRoad
 
-__all__ = ["METRICS", "BaseMetric", "IoU", "MetricGroup"]
+__all__ = ["METRICS", "BaseMetric", "BoundaryF", "IoU", "KittiRoad", "MetricGroup"]
