@@ -83,10 +83,11 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     length = (section["epochs"], section["iterations"], section["accumulate"])
     try:
         _, steps = run_length(*length, len(train_loader.order))
+        _, per_epoch = run_length(1, None, section["accumulate"], len(train_loader.order))
     except ValueError as error:
         raise UserError(f"trainer: {error}") from error
     scheduler = config["lr_scheduler"] and SCHEDULERS.build(
-        config["lr_scheduler"], optimizer=optimizer, total_steps=steps
+        config["lr_scheduler"], optimizer=optimizer, total_steps=steps, steps_per_epoch=per_epoch
     )
     validate, names, draw = make_validation(config, train_set, loss, devices[0])
     score_batch = make_score_batch(LABELERS.build(config["labeler"]), config["metric"], train_set)

@@ -121,6 +121,9 @@ class BaseTrainer(ABC):
         self.total, _ = run_length(epochs, iterations, accumulate, self.per_epoch)
         self.val_every = val_every_iterations or val_per_epochs * self.per_epoch
         self.monitor = Monitor(monitor if self.validate else "off", parts.score_names, early_stop)
+        if self.monitor.key is None and parts.scheduler and parts.scheduler.follows_score:
+            name = type(parts.scheduler).__name__
+            raise ValueError(f"{name} follows a score: set monitor, and give a val_loader")
 
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = parts.model.to(memory_format=self.memory_format)
@@ -242,6 +245,8 @@ class BaseTrainer(ABC):
         epoch = math.ceil(self.iteration / self.per_epoch)
         place = {"epoch": epoch, "iteration": self.iteration, "lr": self.updater.lr}
         self.reporter.validation(scores, improved, self.monitor, model, place)
+        if self.monitor.key is not None:
+            self.updater.hear(self.monitor.merit(scores))
         if progress is not None:
             progress.resume()
         return improved
@@ -273,18 +278,20 @@ class BaseTrainer(ABC):
         if was["optimizer"]["type"] != now["optimizer"]["type"]:
             raise misfit(f"{was['optimizer']['type']} is not {now['optimizer']['type']}")
         length = ("epochs", "iterations", "accumulate")
+        same_score = (was["trainer"]["monitor"], was["val_loader"]) == (
+            now["trainer"]["monitor"],
+            now["val_loader"],
+        )
         self.updater.load(
             state,
             same_schedule=was["optimizer"] == now["optimizer"]
             and was["lr_scheduler"] == now["lr_scheduler"]
             and all(was["trainer"][key] == now["trainer"][key] for key in length),
+            same_score=same_score,
         )
         self.iteration, self.validated_at = state["iteration"], state["validated_at"]
         self.saved_iteration = self.iteration
-        if (was["trainer"]["monitor"], was["val_loader"]) == (
-            now["trainer"]["monitor"],
-            now["val_loader"],
-        ):
+        if same_score:
             self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
         self.reporter.load(state["report"])
         restore_random_state(state["rng"])

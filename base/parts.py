@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from base.base_dataloader import BaseDataLoader
 from base.base_model import BaseModel
 from utils.reporter import Reporter
+from utils.schedulers import Schedule
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Parts:
     model: BaseModel
     loss: nn.Module
     optimizer: Optimizer
-    scheduler: LRScheduler | None
+    scheduler: Schedule | None
     train_loader: BaseDataLoader
     validate: Callable[..., dict[str, float]] | None
     score_names: list[str]

@@ -109,6 +109,7 @@ def test_frozen_norms_stay_frozen_as_sync_batch_norm(name):
     assert not any(m.training for m in wrapped.modules() if m in norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_traces_under_compile(name):
     model = build(name).eval()
@@ -119,6 +120,7 @@ def test_traces_under_compile(name):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_exports(name):
     model = build(name).eval()

@@ -57,6 +57,10 @@ class Monitor:
             self.waited += 1
         return better
 
+    def merit(self, scores: dict[str, float]) -> float:
+        """The followed score such that greater is better."""
+        return self.sign * scores[self.key]
+
     @property
     def exhausted(self) -> bool:
         return self.key is not None and 0 < self.patience <= self.waited

@@ -14,12 +14,18 @@ from utils.errors import UserError
 from utils.registry import Registry
 
 
-def optimizer_options(differential_lr: bool = False, decay_norm_and_bias: bool = True) -> None:
+def optimizer_options(
+    differential_lr: bool = False,
+    decay_norm_and_bias: bool = True,
+    layer_decay: float | None = None,
+) -> None:
     """How the parameters are grouped.
 
     Args:
         differential_lr: Train the encoder at a tenth of the learning rate.
         decay_norm_and_bias: Apply weight decay to norms and biases too, as torch does.
+        layer_decay: Train the encoder's deepest stage at this share of the learning rate, the one
+            before it at its square, and so on; above 0, at most 1. In place of differential_lr.
     """
 
 
@@ -39,23 +45,28 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
     """Build the optimizer a config describes.
 
     Args:
-        section: `{"type", "args", "differential_lr", "decay_norm_and_bias"}`.
+        section: `{"type", "args"}` and any of `optimizer_options`.
         model: Every trainable parameter of it lands in exactly one group, named "encoder" or
-            "decoder", with "_no_decay" behind for norms and biases that are spared.
+            "decoder", or "encoder_stage1" and so on under a layer_decay, with "_no_decay" behind
+            for norms and biases that are spared.
+
+    Raises:
+        UserError: If an argument is refused, or the encoder has no stages for a layer_decay.
     """
+    check_options(section)
     groups = model.parameter_groups()
-    if section.get("differential_lr") and not groups.get("encoder"):
-        log.warning("differential_lr changes nothing: %s trains no encoder", type(model).__name__)
+    if section.get("layer_decay") is not None and groups.get("encoder"):
+        groups = split_stages(model, groups)
+    rates = encoder_rates(section, groups, type(model).__name__)
     if not section.get("decay_norm_and_bias", True):
         groups = split_decay(model, groups)
-    rate = section.get("args", {}).get("lr")
     listed = []
     for name, parameters in groups.items():
         if not parameters:
             continue
         group = {"params": parameters, "name": name}
-        if section.get("differential_lr") and name.startswith("encoder"):
-            group["lr"] = (rate if rate is not None else default_lr(section)) / 10
+        if (rate := rates.get(name.removesuffix("_no_decay"))) is not None:
+            group["lr"] = rate
         if name.endswith("_no_decay"):
             group["weight_decay"] = 0.0
         listed.append(group)
@@ -68,6 +79,49 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
 
 def default_lr(section: dict) -> float:
     return inspect.signature(OPTIMIZERS[section["type"]]).parameters["lr"].default
+
+
+def check_options(section: dict) -> None:
+    """Refuse options that exclude each other, or are out of range."""
+    factor = section.get("layer_decay")
+    if factor is not None and not 0 < factor <= 1:
+        raise UserError(f"optimizer.layer_decay is {factor}; it goes from above 0 to 1")
+    if factor is not None and section.get("differential_lr"):
+        raise UserError("optimizer: differential_lr and layer_decay exclude each other; give one")
+
+
+def encoder_rates(section: dict, groups: dict[str, list], model: str) -> dict[str, float]:
+    """The learning rate of each of the encoder's groups, if it has one of its own."""
+    tenth, factor = section.get("differential_lr"), section.get("layer_decay")
+    if not tenth and factor is None:
+        return {}
+    encoder = [name for name in groups if name.startswith("encoder")]  # the first stage first
+    if not any(groups[name] for name in encoder):
+        option = "differential_lr" if tenth else "layer_decay"
+        log.warning("%s changes nothing: %s trains no encoder", option, model)
+    rate = section.get("args", {}).get("lr")
+    rate = default_lr(section) if rate is None else rate
+    if tenth:
+        return dict.fromkeys(encoder, rate / 10)
+    return {name: rate * factor**depth for depth, name in enumerate(reversed(encoder), 1)}
+
+
+def split_stages(model: BaseModel, groups: dict[str, list]) -> dict[str, list]:
+    """Divide the encoder's group into its stages; what is in none goes with the first."""
+    stages = getattr(model.encoder, "stages", None)
+    if stages is None:
+        kind = type(model.encoder).__name__
+        raise UserError(
+            f"optimizer.layer_decay needs an encoder with stages, and {kind} has none; use "
+            "differential_lr in its place"
+        )
+    split: dict[str, list] = {f"encoder_stage{number + 1}": [] for number in range(len(stages))}
+    place = {
+        id(p): name for name, stage in zip(split, stages, strict=True) for p in stage.parameters()
+    }
+    for parameter in groups["encoder"]:
+        split[place.get(id(parameter), "encoder_stage1")].append(parameter)
+    return {**split, "decoder": groups["decoder"]}
 
 
 def split_decay(model: BaseModel, groups: dict[str, list]) -> dict[str, list]:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from utils.averaging import MovingAverage
 from utils.errors import UserError
+from utils.schedulers import Schedule
 
 
 class Updater:
@@ -32,7 +32,7 @@ class Updater:
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        scheduler: LRScheduler | None,
+        scheduler: Schedule | None,
         scaler: torch.amp.GradScaler,
         total: int,
         per_epoch: int,
@@ -79,6 +79,11 @@ class Updater:
             self.average.update(self.model)
         return True
 
+    def hear(self, score: float) -> None:
+        """Tell the schedule a validation's monitored score; greater is better."""
+        if self.scheduler is not None:
+            self.scheduler.step_on(score)
+
     def state(self) -> dict[str, Any]:
         """The checkpoint's entries for what it holds."""
         return {
@@ -88,13 +93,14 @@ class Updater:
             "ema": self.average.state() if self.average else None,
         }
 
-    def load(self, state: dict[str, Any], same_schedule: bool) -> None:
+    def load(self, state: dict[str, Any], same_schedule: bool, same_score: bool = True) -> None:
         """Take them from a checkpoint.
 
         Args:
             state: The checkpoint.
             same_schedule: Whether its config has the same optimizer, schedule and length; otherwise
                 rates and other settings are this config's.
+            same_score: Whether its config monitors the same score on the same data.
 
         Raises:
             UserError: If the optimizer's parameters are other ones.
@@ -111,6 +117,8 @@ class Updater:
                 group.update(own)
         if self.scheduler is not None and state["lr_scheduler"] is not None:
             self.scheduler.load_state_dict(state["lr_scheduler"])
+            if not same_score:
+                self.scheduler.forget_scores()
         if self.scaler.is_enabled() and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None and state["ema"] is not None:
