@@ -16,13 +16,14 @@ from models.blocks.heads import Heads, OutChannels, resize
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
+from utils.registry import Positive
 
 
 @MODELS.register
 class DeepLabV3Plus(EncoderModel):
     """ASPP on c5, enlarged to c2, joined with 48 channels of it, two 3x3 convolutions.
 
-    As the paper: rates 6, 12, 18 at output stride 16, twice that at 8, half at 32. Where it
+    As the paper: rates 6, 12, 18 at output stride 16, twice that at 8; half at 32 is ours. Where it
     enlarges it does so bilinearly with `align_corners=False`. No norm stands between the two halves
     of a separable convolution (the authors' code has one).
 
@@ -38,12 +39,12 @@ class DeepLabV3Plus(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 16,
-        atrous_rates: list[int] | None = None,
+        atrous_rates: list[Positive] | None = None,
         separable: bool = True,
-        decoder_channels: int = 256,
+        decoder_channels: Positive = 256,
         dropout: tuple[float, float, float] = (0.5, 0.0, 0.0),
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
@@ -75,5 +76,5 @@ class DeepLabV3Plus(EncoderModel):
 
 
 MODELS.alias(
-    "DeepLab", "DeepLabV3Plus", backbone="xception", separable=False, dropout=[0.5, 0.5, 0.1]
+    "DeepLab", "DeepLabV3Plus", backbone="xception", separable=False, dropout=[0.5, 0.0, 0.1]
 )

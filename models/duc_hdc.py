@@ -17,7 +17,8 @@ from models.blocks.heads import OutChannels, by_name, cut, split
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders.encoder import Encoder
-from models.encoders.torchvision_nets import RESNETS, ResNet
+from models.encoders.torchvision_nets import ALIASES, RESNETS, ResNet
+from utils.registry import Positive
 
 # the paper's patterns: dilations of layer3's blocks, repeated; of those left over; of layer4's
 RF = [1, 2, 3], [2, 2], [3, 4, 5]
@@ -48,14 +49,14 @@ class DUCHDC(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: ResNet = "resnet101",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: Literal[4, 8] = 8,
         bigger: bool = False,
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
     ):
-        if backbone not in RESNETS:
+        if ALIASES.get(backbone, backbone) not in RESNETS:
             raise ValueError(
                 f"DUCHDC is built on a ResNet, not on {backbone!r}; there are {', '.join(RESNETS)}"
             )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from base.base_model import MODELS, BaseModel
 from models.blocks.heads import OutChannels, by_name
 from models.blocks.init import initialize
+from utils.registry import Positive
 
 Activation = Callable[[int], nn.Module]  # channels -> module
 
@@ -58,7 +59,7 @@ class ENet(BaseModel):
     def __init__(
         self,
         out_channels: OutChannels,
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         dropout: tuple[float, float] = (0.01, 0.1),
         prelu: Literal["layer", "channel"] = "layer",
         norm_pool: bool = True,

@@ -18,6 +18,7 @@ from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders.torchvision_nets import VGG, VGGS
 from models.encoders.weights import load_pretrained
+from utils.registry import Positive
 
 SKIPS = {32: 0, 16: 1, 8: 2}  # how many pools join the scores, by the stride of the finest
 
@@ -30,8 +31,9 @@ class FCN(EncoderModel):
     times 0.0001. Differs from the authors' code in how sizes come out. They pad the image by 100
     pixels of zeros, which the 7x7 kernel of fc6 takes away, and cut the rest by offsets; here fc6
     is padded, the image is padded to a multiple of 32 by its own edge, and the scores are cut back.
-    Their fixed bilinear transposed convolutions are bilinear enlarging by the same factor: equal
-    but at the border, where theirs fade to zero. And the layers of scores start random, not zero.
+    Their fixed bilinear transposed convolutions are bilinear enlarging by the same factor
+    (`align_corners=False`): equal but at the border, where theirs fade to zero. And the layers of
+    scores start random, not zero.
 
     Args:
         backbone: Name of a VGG, such as "vgg16".
@@ -46,7 +48,7 @@ class FCN(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: VGG = "vgg16",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         stride: Literal[8, 16, 32] = 8,
         freeze_bn: bool = False,

@@ -14,6 +14,7 @@ from models.blocks.heads import Heads, OutChannels, resize
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
+from utils.registry import Positive
 
 
 @MODELS.register
@@ -21,7 +22,8 @@ class FPN(EncoderModel):
     """A pyramid p2 ... p5, each level convolved up to stride 4, summed, and enlarged by four.
 
     The pyramid is enlarged by nearest neighbour, the rest bilinearly with `align_corners=False`.
-    As in the authors' head there is no 3x3 on the pyramid itself; p5 takes three steps of
+    The pyramid has no 3x3 of its own, as in the Cityscapes/KITTI project and
+    segmentation_models.pytorch; the authors' has one a level. p5 takes three steps of
     convolution, group norm, ReLU and doubling, p4 two, p3 one, and p2 one without doubling.
 
     Args:
@@ -36,11 +38,11 @@ class FPN(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 32,
-        pyramid_channels: int = 256,
-        segmentation_channels: int = 128,
+        pyramid_channels: Positive = 256,
+        segmentation_channels: Positive = 128,
         dropout: float = 0.2,
         align_corners: bool = False,
         freeze_bn: bool = False,

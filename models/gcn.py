@@ -16,6 +16,7 @@ from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
 from models.encoders.encoder import Encoder
+from utils.registry import Positive
 
 RESNET_GCN = ("resnet50", "resnet101", "resnet152")
 
@@ -25,9 +26,9 @@ class GCN(EncoderModel):
     """Global convolutions score c2 ... c5; the scores are added from the deepest to the finest.
 
     As the paper's Figure 2: the scores of a level, the sums, and both enlargings after the last sum
-    are each refined at the borders. Differs from the paper in enlarging bilinearly by default, and
-    in how it starts: the blocks add no spread of their own, so that the first scores have the size
-    of the features.
+    are each refined at the borders. Differs from the paper in enlarging bilinearly
+    (`align_corners=False`) by default, and in how it starts: the blocks add no spread of their own,
+    so that the first scores have the size of the features.
 
     Args:
         kernel_size: Side of the global convolutions in pixels of each level, odd.
@@ -44,7 +45,7 @@ class GCN(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 32,
         kernel_size: int = 11,

@@ -13,6 +13,7 @@ from models.blocks.heads import AuxHead, Heads, OutChannels
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
+from utils.registry import Positive
 
 
 @MODELS.register
@@ -25,7 +26,8 @@ class PSPNet(EncoderModel):
 
     Args:
         pyramid_bins: Cells along each side of each grid.
-        use_aux: Add the auxiliary head on c4; the loss weighs it by 0.4.
+        use_aux: Add the auxiliary head on c4; the loss weighs it by 0.4. With several named outputs
+            there is none.
         dropout: Share of channels dropped before the last convolution.
     """
 
@@ -33,10 +35,10 @@ class PSPNet(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 8,
-        pyramid_bins: list[int] = (1, 2, 3, 6),
+        pyramid_bins: list[Positive] = (1, 2, 3, 6),
         use_aux: bool = True,
         dropout: float = 0.1,
         freeze_bn: bool = False,

@@ -15,6 +15,7 @@ from models.blocks.heads import Heads, OutChannels
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders.torchvision_nets import VGG, VGGS
+from utils.registry import Positive
 
 
 @MODELS.register
@@ -37,7 +38,7 @@ class SegNet(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: VGG = "vgg16_bn",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         freeze_bn: bool = False,
         freeze_backbone: bool = False,

@@ -15,7 +15,8 @@ from models.blocks.heads import Heads, OutChannels, cut
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import make_encoder
-from models.encoders.torchvision_nets import RESNETS, ResNet
+from models.encoders.torchvision_nets import ALIASES, RESNETS, ResNet
+from utils.registry import Positive
 
 
 @MODELS.register
@@ -41,12 +42,12 @@ class SegResNet(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: ResNet = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
     ):
-        if backbone not in RESNETS:
+        if ALIASES.get(backbone, backbone) not in RESNETS:
             raise ValueError(
                 f"SegResNet mirrors a ResNet: backbone is one of {', '.join(RESNETS)}, "
                 f"not {backbone!r}"

@@ -16,6 +16,7 @@ from models.blocks.init import initialize
 from models.blocks.unet_decoders import ClassicDecoder, NarrowDecoder, WideDecoder
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
+from utils.registry import Positive
 
 
 @MODELS.register
@@ -25,7 +26,9 @@ class UNet(EncoderModel):
     Without a backbone it is pytorch-segmentation's network from scratch, 64 to 1024 wide: the
     paper's with `same` padding, batch norm and half the width between two convolutions. With one,
     the encoder's features are joined by nearest enlarging and two convolutions, or by the wide
-    decoder of the Cityscapes/KITTI project. The output has the image's size; any size goes.
+    decoder of the Cityscapes/KITTI project. The output has the image's size, and any size goes: a
+    map that enlarging leaves a pixel off is resized, bilinearly with `align_corners=False` by the
+    classic decoder, to the nearest by the wide one.
 
     Args:
         backbone: Name of the encoder, such as "resnet18"; null for the paper's own.
@@ -45,10 +48,10 @@ class UNet(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone | None = None,
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 32,
-        decoder_channels: list[int] | None = None,
+        decoder_channels: list[Positive] | None = None,
         wide_decoder: bool = False,
         residual_blocks: bool = False,
         dropout: float = 0.0,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from models.blocks.heads import Heads, OutChannels
+from utils.registry import Positive
 
 Layer = Callable[[int, int], nn.Module]  # (channels, groups) -> layer
 
@@ -59,10 +60,10 @@ class UNet2D(BaseModel):
     def __init__(
         self,
         out_channels: OutChannels,
-        in_channels: int = 3,
-        feature_maps: list[int] = (16, 32, 64, 128, 256, 512),
+        in_channels: Positive = 3,
+        feature_maps: list[Positive] = (16, 32, 64, 128, 256, 512),
         layer_order: str = "bcr",
-        num_groups: int = 8,
+        num_groups: Positive = 8,
         freeze_bn: bool = False,
     ):
         super().__init__()

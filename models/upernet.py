@@ -16,19 +16,21 @@ from models.blocks.heads import AuxHead, Heads, OutChannels, resize
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders import Backbone, OutputStride
+from utils.registry import Positive
 
 
 @MODELS.register
 class UPerNet(EncoderModel):
     """Pyramid pooling makes p5; p4 to p2 follow top down; all four at p2's size, fused by a 3x3.
 
-    Enlarging is bilinear with `align_corners=False`. The auxiliary head, on c4 as in the authors'
-    later recipes, speaks in training only.
+    Enlarging is bilinear with `align_corners=False`. The auxiliary head, on c4 as
+    mmsegmentation has it, speaks in training only.
 
     Args:
-        fpn_channels: Width of the pyramid and of the fused map.
+        pyramid_channels: Width of the pyramid and of the fused map.
         pyramid_bins: Cells along each side of each grid pooled from c5.
-        use_aux: Add the auxiliary head on c4; the loss weighs it by 0.4.
+        use_aux: Add the auxiliary head on c4; the loss weighs it by 0.4. With several named outputs
+            there is none.
         dropout: Share of channels dropped before the last convolution.
     """
 
@@ -36,11 +38,11 @@ class UPerNet(EncoderModel):
         self,
         out_channels: OutChannels,
         backbone: Backbone = "resnet50",
-        in_channels: int = 3,
+        in_channels: Positive = 3,
         pretrained: bool | str = False,
         output_stride: OutputStride = 32,
-        fpn_channels: int = 256,
-        pyramid_bins: list[int] = (1, 2, 3, 6),
+        pyramid_channels: Positive = 256,
+        pyramid_bins: list[Positive] = (1, 2, 3, 6),
         use_aux: bool = False,
         dropout: float = 0.1,
         freeze_bn: bool = False,
@@ -48,12 +50,12 @@ class UPerNet(EncoderModel):
     ):
         super().__init__(backbone, in_channels, pretrained, output_stride)
         *finer, c5 = self.encoder.channels[-4:]
-        self.pyramid = PyramidPooling(c5, fpn_channels, pyramid_bins)
-        self.laterals = nn.ModuleList(ConvNormAct(width, fpn_channels, 1) for width in finer)
-        self.smooth = nn.ModuleList(ConvNormAct(fpn_channels, fpn_channels) for _ in finer)
-        self.fuse = ConvNormAct(4 * fpn_channels, fpn_channels)
+        self.pyramid = PyramidPooling(c5, pyramid_channels, pyramid_bins)
+        self.laterals = nn.ModuleList(ConvNormAct(width, pyramid_channels, 1) for width in finer)
+        self.smooth = nn.ModuleList(ConvNormAct(pyramid_channels, pyramid_channels) for _ in finer)
+        self.fuse = ConvNormAct(4 * pyramid_channels, pyramid_channels)
         self.dropout = nn.Dropout2d(dropout)
-        self.head = Heads(fpn_channels, out_channels)
+        self.head = Heads(pyramid_channels, out_channels)
         self.aux = AuxHead(finer[-1], out_channels, use_aux)
         for part in (self.pyramid, self.laterals, self.smooth, self.fuse):
             initialize(part)

@@ -226,6 +226,14 @@ SETTINGS = {
         ],
         ["norm layer", "batch of 1", "set drop_last"],
     ),
+    "a width below one": (
+        ["arch.type=FPN", "arch.args.pyramid_channels=0"],
+        ["arch.args.pyramid_channels: 0 is too small; 1 is the least"],
+    ),
+    "no backbone's weights": (
+        ["arch.type=FPN", "arch.args.pretrained=/etc/passwd"],
+        ["/etc/passwd is no checkpoint"],
+    ),
     "other channels": (
         ["arch.args.in_channels=4"],
         ["images have 3 channels, the model reads 4", "arch.args.in_channels to 3"],

@@ -75,6 +75,8 @@ def test_the_command_prints_the_known_figure_within_80_columns():
         ((), "name a model: --arch UNet, or -c CONFIG"),
         (("--arch", "UNett"), "unknown 'UNett'; did you mean 'UNet'"),
         (("--arch", "UNet", "--input-size", "512"), "write channels,height,width"),
+        (("--arch", "UNet", "--input-size", "3,8,8"), "height and width are at least 64"),
+        (("--arch", "UNet", "--depth", "0"), "both are at least 1"),
     ],
 )
 def test_bad_input(words, message):

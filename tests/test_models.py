@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import shutil
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from models import MODELS
 from models.blocks.context import ASPP
 from models.encoders import ALIASES, ENCODERS, make_encoder
 from utils.errors import UserError
+from utils.optimizers import make_optimizer
 
 SIZES = [(64, 64), (65, 97), (90, 71)]
-SMALL = {"SegNet": "vgg13_bn", "FCN": "vgg13"}  # the others run on a ResNet-18
+SMALL = {"SegNet": "vgg13_bn", "FCN": "vgg13_bn"}  # the others run on a ResNet-18
 TRACED = (96, 128)
 
 
@@ -76,13 +78,15 @@ def test_parameters_are_in_one_group_each(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_state_round_trips(name):
-    model, other = build(name).eval(), build(name).eval()
-    torch.manual_seed(1)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.02)
-    other.load_state_dict(model.state_dict())
+    model, other = build(name).train(), build(name).eval()
     with torch.no_grad():
-        assert torch.equal(model(random_image())["out"], other(random_image())["out"])
+        model(random_image())  # moves the running statistics
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+        expected = model.eval()(random_image())["out"]
+        assert not torch.allclose(other(random_image())["out"], expected)
+        other.load_state_dict(model.state_dict())
+        assert torch.equal(other(random_image())["out"], expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -104,7 +108,7 @@ def test_frozen_norms_stay(name):
 def test_frozen_norms_stay_frozen_as_sync_batch_norm(name):
     model = nn.SyncBatchNorm.convert_sync_batchnorm(build(name, freeze_bn=True)).train()
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    assert not any(m.training or m.weight.requires_grad for m in norms)
+    assert norms and not any(m.training or m.weight.requires_grad for m in norms)
     wrapped = nn.DataParallel(model).train()
     assert not any(m.training for m in wrapped.modules() if m in norms)
 
@@ -145,12 +149,38 @@ def size_of(name: str, channels=3, **args) -> int:
 
 
 def test_enet_has_the_published_size():
-    """350,652 at 12 classes: see the layer table in models/enet.py."""
-    assert size_of("ENet", 12) == 350_652
+    """Table 1 of the paper. A convolution of k weights a pair of channels with its norm and one
+    slope: k in out + 2 out + 1; a slope after each sum; the decoder, with ReLU, has no slopes."""
+
+    def conv(before, after, k, slope=1):
+        return k * before * after + 2 * after + slope
+
+    def bottleneck(width, kernel, slope=1):
+        inner = width // 4
+        middle = {"3x3": conv(inner, inner, 9, slope), "5x1": 2 * conv(inner, inner, 5, slope)}
+        outer = conv(width, inner, 1, slope) + conv(inner, width, 1, slope)
+        return outer + middle[kernel] + slope
+
+    def down(before, after):
+        inner = before // 4
+        return conv(before, inner, 4) + conv(inner, inner, 9) + conv(inner, after, 1) + 1
+
+    def up(before, after):
+        inner = before // 4
+        branch = conv(before, inner, 1, 0) + conv(inner, inner, 4, 0) + conv(inner, after, 1, 0)
+        return branch + before * after + 2 * after
+
+    initial = 9 * 3 * 13 + 2 * 16 + 1
+    stage1 = down(16, 64) + 4 * bottleneck(64, "3x3")
+    context = 6 * bottleneck(128, "3x3") + 2 * bottleneck(128, "5x1")
+    stage4 = up(128, 64) + 2 * bottleneck(64, "3x3", 0)
+    stage5 = up(64, 16) + bottleneck(16, "3x3", 0)
+    total = initial + stage1 + down(64, 128) + 2 * context + stage4 + stage5 + 9 * 16 * 12
+    assert size_of("ENet", 12) == total == 350_652
 
 
 def test_enet_of_the_tusimple_project():
-    """One slope a channel in 50 PReLUs, 12 images' channels fewer in the first norm, 2x2 head."""
+    """One slope a channel, the first norm over the convolution's 13 channels alone, a 2x2 head."""
     model = build("ENet", prelu="channel", norm_pool=False, head_kernel=2).eval()
     slopes = [m.num_parameters for m in model.modules() if isinstance(m, nn.PReLU)]
     assert slopes[0] == 13 and min(slopes) > 1
@@ -365,6 +395,40 @@ def takes_any_backbone(name: str) -> bool:
 ON_ANY = [name for name in MODELS if takes_any_backbone(name)]
 
 
+def test_some_models_take_any_backbone():
+    assert {"UNet", "FPN", "DeepLabV3Plus", "PSPNet", "UPerNet", "GCN"} <= set(ON_ANY)
+
+
+@pytest.mark.parametrize("alias", MODELS.aliases())
+def test_names_of_pytorch_segmentation_build(alias):
+    target, preset = MODELS.aliases()[alias]
+    with torch.device("meta"):
+        model = MODELS.build(alias, out_channels=3)
+        same = MODELS.build({"type": target, "args": preset}, out_channels=3)
+        assert model(torch.empty(2, 3, 65, 97))["out"].shape == (2, 3, 65, 97)
+    assert [p.shape for p in model.parameters()] == [p.shape for p in same.parameters()]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_is_in_one_group_of_the_optimizer(name):
+    with torch.device("meta"):
+        model = MODELS.build(name, out_channels=3)
+    section = {"type": "SGD", "args": {"lr": 1.0}, "differential_lr": True}
+    groups = make_optimizer({**section, "decay_norm_and_bias": False}, model).param_groups
+    grouped = [id(p) for group in groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.slow
+def test_inductor_compiles():
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler")
+    model = build("UNet2D").eval()
+    with torch.no_grad():
+        compiled = torch.compile(model)(random_image())["out"]
+        torch.testing.assert_close(compiled, model(random_image())["out"], rtol=1e-4, atol=1e-4)
+
+
 def check_pair(name: str, backbone: str) -> None:
     """Model and encoder build, and give the image's size, without anything being computed."""
     stride = {"output_stride": 32} if backbone.startswith("convnext") else {}
@@ -398,6 +462,12 @@ def test_timm_networks_are_encoders():
         build("FPN", backbone="timm/vit_tiny_patch16_224")
     with pytest.raises(UserError, match="timm .* has no network 'resnet10x'"):
         build("FPN", backbone="timm/resnet10x")
+
+
+def test_xception_from_a_file_with_other_channels(tmp_path):
+    torch.save(make_encoder("xception").state_dict(), tmp_path / "xception.pth")
+    encoder = make_encoder("xception", in_channels=4, pretrained=str(tmp_path / "xception.pth"))
+    assert encoder.eval()(random_image(channels=4))[0].shape == (2, 64, 32, 32)
 
 
 def test_weights_from_a_file_and_other_channels(tmp_path):

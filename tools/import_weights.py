@@ -1,6 +1,6 @@
 """Turn another project's weights into ours, for `init_from`, where the network is the same.
 
-python -m tools.import_weights --source smp --weights THEIRS.pth --config FILE --output OURS.pth
+python tools/import_weights.py --source smp --weights THEIRS.pth --config FILE --output OURS.pth
 """
 
 from __future__ import annotations
@@ -8,20 +8,23 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
-import train  # noqa: F401 - registers everything a config may name
-from base.base_model import BaseModel
-from models import rebuild
-from utils import checkpoint
-from utils.command import import_packages, run
-from utils.config import read_config
-from utils.errors import UserError
-from utils.init_from import tensors
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import train  # noqa: E402, F401 - registers everything a config may name
+from base.base_model import BaseModel  # noqa: E402
+from models import rebuild  # noqa: E402
+from utils import checkpoint  # noqa: E402
+from utils.command import import_packages, run  # noqa: E402
+from utils.config import read_config  # noqa: E402
+from utils.errors import UserError  # noqa: E402
 
 log = logging.getLogger("segforge")
 
@@ -164,7 +167,7 @@ def main(args: argparse.Namespace) -> None:
     can = f"of {args.source} can be taken: {source.fits}"
     if source.models and arch["type"] not in source.models:
         raise UserError(f"arch.type is {arch['type']!r}; {can}")
-    theirs = tensors(checkpoint.load(args.weights))
+    theirs = checkpoint.tensors(checkpoint.load(args.weights))
     head = next((value for name, value in theirs.items() if name.endswith(source.head)), None)
     if head is None:
         raise UserError(f"{args.weights} has no tensor {source.head or 'at all'}; {can}")

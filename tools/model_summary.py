@@ -31,6 +31,8 @@ def main(args: argparse.Namespace) -> None:
     check_section(config["arch"], "model", "arch")
     section = untrained(MODELS.resolve(config["arch"]))
     size = parse_size(args.input_size)
+    if args.classes < 1 or args.depth < 1:
+        raise UserError(f"--classes {args.classes} --depth {args.depth}: both are at least 1")
     if size[0] != 3:
         section["args"].setdefault("in_channels", size[0])
     with torch.device("meta"):
@@ -47,13 +49,16 @@ def parse_size(text: str) -> tuple[int, int, int]:
     numbers = text.split(",")
     if len(numbers) != 3 or not all(n.strip().isdigit() and int(n) > 0 for n in numbers):
         raise UserError(f"--input-size {text}: write channels,height,width, such as 3,512,1024")
-    return tuple(map(int, numbers))
+    channels, height, width = map(int, numbers)
+    if min(height, width) < 64:
+        raise UserError(f"--input-size {text}: height and width are at least 64")
+    return channels, height, width
 
 
 def table(size: ModelSize) -> str:
     """The figures as text: a row a block, then the sums."""
     width = max(24, *(len(block.name) for block in size.blocks))
-    head = f"{'block':{width}} {'output':>14} {'parameters':>12} {'GMACs':>9} {'MB':>9}"
+    head = f"{'block':{width}} {'output':>14} {'parameters':>12} {'GMACs':>9} {'MiB':>9}"
     lines = [head, "-" * len(head)]
     for block in size.blocks:
         shape = "x".join(map(str, block.shape))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from utils.errors import UserError
 from utils.registry import suggest
@@ -61,7 +61,7 @@ def load(path: Path | str) -> dict[str, Any]:
                 "with torch.load(..., weights_only=False) and save its state_dict alone"
             ) from error
         raise UserError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is no checkpoint that can be read, probably damaged or cut short "
             f"({path.stat().st_size} bytes); take an earlier checkpoint of that run"
@@ -96,6 +96,20 @@ def load_run(path: Path | str, resume: bool = False) -> dict[str, Any]:
             'weights go into a config\'s "init_from"'
         )
     return state
+
+
+NESTS = ("ema", "state_dict", "model_state_dict", "model")  # where files keep their weights
+PREFIXES = ("module.", "_orig_mod.")  # of nn.DataParallel and torch.compile
+
+
+def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights in a file, however deep, without the prefixes that wrappers give."""
+    while nest := next((key for key in NESTS if isinstance(state.get(key), dict)), None):
+        state = state[nest]
+    found = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for prefix in PREFIXES:
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
 
 
 def weights(state: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from utils.errors import UserError
 
 log = logging.getLogger("segforge")
 
-NESTS = ("ema", "state_dict", "model_state_dict", "model")  # where files keep their weights
-
 
 @dataclass
 class Report:
@@ -85,9 +83,9 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
     """
     state = checkpoint.load(path)
     here, there = list(identity["classes"]), state.get("classes")
-    old, own = tensors(state), model.state_dict()
+    old, own = checkpoint.tensors(state), model.state_dict()
     heads = class_axes(own, identity) if isinstance(there, list) and there != here else {}
-    first = first_convolutions(model)
+    first = first_convolution(model)
     report, taken = Report(), {}
     for name, value in own.items():
         if name not in old:
@@ -96,7 +94,7 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
         if name in heads:
             fitted, how = by_class(value, old[name], heads[name], here, there)
         else:
-            fitted, how = by_size(value, old[name], name in first)
+            fitted, how = by_size(value, old[name], name == first)
         label = f"{name} ({how})" if how else name
         if fitted is None:
             report.skipped.append(label)
@@ -114,17 +112,6 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
     model.load_state_dict(own | taken)
     log.info("\n".join([f"weights from {path}:", *report.lines()]))
     return report
-
-
-def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights in a file, however deep, without the prefix that DataParallel gives."""
-    while nest := next((key for key in NESTS if isinstance(state.get(key), dict)), None):
-        state = state[nest]
-    return {
-        name.removeprefix("module."): value
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
 
 
 def class_axes(own: dict[str, Tensor], identity: dict[str, Any]) -> dict[str, dict[int, int]]:
@@ -184,15 +171,10 @@ def by_size(own: Tensor, old: Tensor, is_first: bool) -> tuple[Tensor | None, st
     return None, f"{size(old)}, here {size(own)}"
 
 
-def first_convolutions(model: BaseModel) -> set[str]:
-    """Names of the weights that read the image."""
-    return {
-        f"{name}.weight"
-        for name, part in model.named_modules()
-        if isinstance(part, nn.Conv2d)
-        and part.groups == 1
-        and part.in_channels == model.in_channels
-    }
+def first_convolution(model: BaseModel) -> str:
+    """Name of the weight that reads the image."""
+    convs = (name for name, part in model.named_modules() if isinstance(part, nn.Conv2d))
+    return f"{next(convs, '')}.weight"
 
 
 def differ_only(one: Tensor, other: Tensor, axes: list[int]) -> bool:

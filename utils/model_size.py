@@ -119,7 +119,7 @@ def receptive_field(encoder: nn.Module | None) -> int | None:
     """Side of what one value of an encoder's deepest map sees, from its kernels, in pixels.
 
     Each kernel adds (k - 1) * dilation * the stride before it, along the longest path. Squeeze and
-    excitation, which sees the whole image, is left out.
+    excitation, which sees the whole image, is left out; None where kernels are not square.
     """
     stages = getattr(encoder, "stages", None)
     if stages is None:
@@ -130,6 +130,8 @@ def receptive_field(encoder: nn.Module | None) -> int | None:
         for layer in stage.modules():
             if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
                 continue
+            if isinstance(layer.kernel_size, tuple) and len(set(layer.kernel_size)) > 1:
+                return None  # lines side by side: the longest path is not the sum
             dilation = side_of(getattr(layer, "dilation", 1))
             side += (side_of(layer.kernel_size) - 1) * dilation * jump
             if side_of(layer.stride) > 1:

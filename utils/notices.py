@@ -18,7 +18,9 @@ def notices(config: dict, fresh: bool = True) -> list[str]:
     arch = config["arch"]
     takes = inspect.signature(MODELS[arch["type"]]).parameters
     untold = fresh and not config["init_from"]
-    if untold and "pretrained" in takes and "pretrained" not in arch["args"]:
+    default = takes["backbone"].default if "backbone" in takes else None
+    on_backbone = arch["args"].get("backbone", default) is not None
+    if untold and on_backbone and "pretrained" in takes and "pretrained" not in arch["args"]:
         said.append("arch.args.pretrained is not set: the backbone starts from random weights")
     if "crop_size" in (config["val_loader"] or {}).get("args", {}):
         said.append(

@@ -13,6 +13,8 @@ from utils.errors import UserError
 
 REGISTRIES: dict[str, Registry] = {}
 
+Positive = Annotated[int, range(1, 2**31)]  # a hint: the schema refuses what is below
+
 JSON_TYPES = {
     bool: "boolean",
     int: "integer",
@@ -208,6 +210,8 @@ class Registry:
     def _arguments(self, name: str) -> dict:
         target, preset = self._aliases.get(name, (name, {}))
         schema = signature_schema(self._classes[target], self.supplied)
+        for key, value in preset.items():
+            schema["properties"][key]["default"] = value
         for part, passed in self.within.items():
             extra = signature_schema(part, passed)
             schema["properties"] = extra["properties"] | schema["properties"]
@@ -263,6 +267,8 @@ def schema_of(hint: Any) -> dict:
         return spelled[0] if len(spelled) == 1 else {"anyOf": spelled}
     if origin is Annotated and isinstance(args[1], re.Pattern):
         return {"type": "string", "pattern": args[1].pattern}
+    if origin is Annotated and isinstance(args[1], range):
+        return {"type": "integer", "minimum": args[1].start}
     if origin is Annotated:  # [dict, "model"] is a section that the registry "model" builds
         return {"$ref": f"#/$defs/{args[1]}"}
     if origin is list or (origin is tuple and args[-1] is Ellipsis):

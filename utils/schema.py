@@ -151,6 +151,8 @@ def explain(error: jsonschema.ValidationError) -> list[str]:
         ]
     if error.validator == "type":
         return [f"{place}: {json.dumps(error.instance)} is not {an(error.validator_value)}"]
+    if error.validator == "minimum":
+        return [f"{place}: {error.instance} is too small; {error.validator_value} is the least"]
     if error.validator in ("minItems", "maxItems"):
         return [f"{place}: {error.validator_value} values are needed, not {len(error.instance)}"]
     return [f"{place}: {error.message}"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from models.encoders.encoder import Encoder
 from models.encoders.timm_nets import timm_encoder
-from models.encoders.torchvision_nets import LAYERS, torchvision_encoder
+from models.encoders.torchvision_nets import ALIASES, LAYERS, torchvision_encoder
 from models.encoders.xception import xception_encoder
 from utils.registry import suggest
 
@@ -14,13 +14,6 @@ ENCODERS: dict[str, Callable] = {
     **dict.fromkeys(LAYERS, torchvision_encoder),
     "xception": xception_encoder,
 }
-ALIASES = {  # what pytorch-segmentation and the Cityscapes/KITTI project call them
-    "resnext50": "resnext50_32x4d",
-    "resnext101": "resnext101_32x8d",
-    "wide_resnet50": "wide_resnet50_2",
-    "wide_resnet101": "wide_resnet101_2",
-}
-
 TIMM = "timm/"
 OutputStride = Literal[8, 16, 32]
 Backbone = Annotated[str, re.compile(f"^{TIMM}.+")] | Literal[(*ENCODERS, *ALIASES)]

@@ -45,7 +45,7 @@ class Encoder(nn.Module):
             raise ValueError(f"a backbone has output stride 8, 16 or 32, not {output_stride}")
         self.stages = nn.ModuleList()
         self.strides, dilation = [], 1
-        for stage in cut(layers):
+        for stage in cut_stages(layers):
             stride = max(map(stride_of, stage)) * (self.strides[-1] if self.strides else 1)
             if stride > output_stride:
                 dilate(stage, dilation, dilation * 2)
@@ -62,7 +62,7 @@ class Encoder(nn.Module):
         return features
 
 
-def cut(layers: Iterable[tuple[str, nn.Module]]) -> list[nn.Sequential]:
+def cut_stages(layers: Iterable[tuple[str, nn.Module]]) -> list[nn.Sequential]:
     """Stages, each beginning with a layer that shrinks the map (the first with the first layer)."""
     stages: list[nn.Sequential] = []
     for name, layer in layers:

@@ -61,7 +61,8 @@ def timm_encoder(
         net = timm.create_model(name, pretrained=bool(pretrained), **options)
     except (OSError, torch.serialization.pickle.UnpicklingError) as error:
         raise UserError(
-            f"the pretrained weights of timm/{name} could not be had ({error}); "
+            f"the pretrained weights of timm/{name} could not be had "
+            f"({error or type(error).__name__}); "
             'set "pretrained" to false, or to the path of a weights file you have'
         ) from error
     except (NotImplementedError, AssertionError, TypeError, RuntimeError) as error:
@@ -69,6 +70,13 @@ def timm_encoder(
             f"timm/{name} gives no feature maps at output stride {output_stride}: {error}"
         ) from error
     encoder = TimmEncoder(net)
+    try:
+        weight = next(net.parameters())
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(1, in_channels, 65, 97, device=weight.device))
+        encoder.train()
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"timm/{name} does not take images of any size: {error}") from error
     wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
     if encoder.strides[-4:] != wanted:
         raise ValueError(

@@ -52,7 +52,15 @@ RESNETS = (
 )
 VGGS = ("vgg13", "vgg16", "vgg19", "vgg13_bn", "vgg16_bn", "vgg19_bn")
 
-ResNet, VGG = Literal[RESNETS], Literal[VGGS]  # for models that need a certain family
+ALIASES = {  # what pytorch-segmentation and the Cityscapes/KITTI project call them
+    "resnext50": "resnext50_32x4d",
+    "resnext101": "resnext101_32x8d",
+    "wide_resnet50": "wide_resnet50_2",
+    "wide_resnet101": "wide_resnet101_2",
+}
+
+# for models that need a certain family
+ResNet, VGG = Literal[(*RESNETS, *ALIASES)], Literal[VGGS]
 
 FAMILIES: dict[Callable[[nn.Module], Layers], tuple[str, ...]] = {
     resnet_layers: RESNETS,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from utils.checkpoint import load
+from utils.checkpoint import load, tensors
 from utils.errors import UserError
 
 
@@ -24,8 +24,7 @@ def load_pretrained(net: nn.Module, name: str, source: bool | str) -> None:
     Raises:
         UserError: If the weights cannot be had or do not fit.
     """
-    state = fetch(name) if source is True else load(Path(source))
-    state = state.get("state_dict", state)
+    state = fetch(name) if source is True else tensors(load(Path(source)))
     own = net.state_dict()
     free = ("fc.", "classifier.")  # the classifier is not used
     missing = [
@@ -103,6 +102,8 @@ def adapt_first_conv(net: nn.Module, in_channels: int, keep: bool) -> None:
 def spread(weight: Tensor, in_channels: int) -> Tensor:
     """A first convolution's weight (O, C, kH, kW) for another number of input channels."""
     before = weight.shape[1]
+    if in_channels == before:
+        return weight
     if in_channels < before:
         return weight.sum(1, keepdim=True).repeat(1, in_channels, 1, 1) / in_channels
     source = torch.arange(in_channels) % before

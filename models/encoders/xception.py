@@ -1,7 +1,8 @@
 """The aligned Xception of DeepLabV3+.
 
 Chen et al., Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, 2018
-(arXiv:1802.02611), Figure 4, after Chollet, Xception, 2017 (arXiv:1610.02357).
+(arXiv:1802.02611), Figure 4, after Chollet, Xception, 2017 (arXiv:1610.02357). The paper has a ReLU
+after the batch norm of each 3x3 kernel too; as in pytorch-segmentation, there is none here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from models.blocks.conv import ConvNormAct
 from models.blocks.init import initialize
 from models.encoders.encoder import Encoder
-from utils.checkpoint import load, load_weights
+from models.encoders.weights import spread
+from utils.checkpoint import load, load_weights, tensors
 
 
 class SeparableConvNorm(nn.Sequential):
@@ -85,11 +87,14 @@ def xception_encoder(
     """
     if pretrained is True:
         raise ValueError(
-            'there are no pretrained weights of torchvision\'s for xception; set "pretrained" to '
-            "false, or to a weights file (tools/import_weights.py makes one)"
+            'torchvision has no pretrained weights for xception; set "pretrained" to false, or to '
+            "the path of a state dict of this encoder"
         )
     encoder = Encoder(xception_layers(in_channels), in_channels, output_stride)
     initialize(encoder)
     if pretrained:
-        load_weights(encoder, load(pretrained), pretrained)
+        state, first = tensors(load(pretrained)), "stages.0.conv1.0.weight"
+        if first in state:
+            state[first] = spread(state[first], in_channels)
+        load_weights(encoder, state, pretrained)
     return encoder
