@@ -154,6 +154,7 @@ def main(args: argparse.Namespace) -> None:
     for notice in notices(start.config, fresh=start.state is None):
         log.info("note: %s", notice)
     trainer = build(start, devices)
+    trainer.command = command_of(args)
     if args.check:
         trainer.try_step()
         log.info("the config, its data and one training step are fine")
@@ -178,6 +179,12 @@ def main(args: argparse.Namespace) -> None:
     for key, value in best.items():
         score = "-" if value is None else f"{value:.4f}"
         log.info("best %s %s in %s", key, score, file if file.exists() else "the run before")
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """The command line that goes on with a run: this one's packages and devices."""
+    words = [f"--import {name}" for name in args.imports]
+    return " ".join(["python train.py", *words, *([f"-d {args.device}"] if args.device else [])])
 
 
 def events_folder(config: dict, folder: Path) -> Path | None:

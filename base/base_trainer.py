@@ -64,6 +64,8 @@ class BaseTrainer(ABC):
         ValueError: If the length is missing or a number is out of range.
     """
 
+    command = "python train.py"  # as the user called it, without the config
+
     def __init__(
         self,
         parts: Parts,
@@ -322,7 +324,7 @@ class BaseTrainer(ABC):
             path = self._save_last(self.state())
             raise Interrupted(
                 f"stopped after iteration {self.iteration} of {self.total}; go on with:\n"
-                f"  python train.py -r {path}",
+                f"  {self.command} -r {path}",
                 self.stop.received,
             )
 

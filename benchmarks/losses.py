@@ -17,7 +17,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from torch import Tensor
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+
+from measuring import copy_bandwidth, resident, seconds  # noqa: E402
 
 from utils.losses import LOSSES  # noqa: E402
 
@@ -118,16 +119,6 @@ def step(loss: Loss, prediction: Tensor, target: Tensor) -> Tensor:
     return value.detach()
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def compare(name: str, copy_rate: float, args: argparse.Namespace) -> str:
     section, label, make = PAIRS[name]
     prediction, target = example(args)
@@ -172,20 +163,6 @@ def measure(name: str, side: str, args: argparse.Namespace) -> float:
     before = resident("VmRSS")
     step(loss, prediction, target)
     return (resident("VmHWM") - before) / 2**20
-
-
-def resident(key: str) -> int:
-    """Bytes in memory now (VmRSS) or at most (VmHWM), as Linux counts them."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{key}:")[1].split()[0]) * 1024
-
-
-def copy_bandwidth(device: str) -> float:
-    """Bytes a second that a large copy moves: read and written."""
-    source = torch.rand(2**26, device=device)
-    target = torch.empty_like(source)
-    best = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
-    return 2 * source.numel() * 4 / best
 
 
 def parse() -> argparse.Namespace:

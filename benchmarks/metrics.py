@@ -28,10 +28,11 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from measuring import copy_bandwidth  # noqa: E402
+
 from utils.metrics import METRICS  # noqa: E402
 
 IGNORE = 255
-COPY = 2**28  # bytes, beyond any cache
 
 
 def maps(batch: int, classes: int, size: int, device: str) -> tuple[Tensor, Tensor]:
@@ -72,14 +73,6 @@ def milliseconds(work: Callable[[], None], device: str, steps: int) -> float:
     return (time.perf_counter() - start) * 1e3 / steps
 
 
-def bandwidth(device: str) -> float:
-    """Bytes a second that a copy reads and writes, the best of five."""
-    source = torch.ones(COPY, dtype=torch.uint8, device=device)
-    goal = torch.empty_like(source)
-    best = min(milliseconds(lambda: goal.copy_(source), device, 1) for _ in range(5))
-    return 2 * COPY / best * 1e3
-
-
 def spread(values: list[float]) -> str:
     tenths = statistics.quantiles(values, n=10)
     return f"{statistics.median(values):.2f} ({tenths[0]:.2f} to {tenths[-1]:.2f})"
@@ -91,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
 
     where = torch.cuda.get_device_name() if args.device == "cuda" else platform.processor()
     labels, target = maps(args.batch, args.classes, args.size, args.device)
-    rate = bandwidth(args.device)
+    rate = copy_bandwidth(args.device)
     read = labels.nbytes + target.nbytes
     print(
         f"{where or platform.machine()}, {torch.get_num_threads()} threads, torch "

@@ -20,7 +20,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+
+from measuring import resident, seconds  # noqa: E402
 
 from models import MODELS  # noqa: E402
 
@@ -117,14 +118,6 @@ class Case:
         self.model.eval()
         with torch.inference_mode(), self.autocast():
             self.model(self.image)
-
-
-def seconds(work: Callable[[], None], device: str) -> float:
-    start = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def alternate(works: list[Callable[[], None]], rounds: int, device: str) -> list[list[float]]:
@@ -220,12 +213,6 @@ def measure(name: str, side: str, args: argparse.Namespace) -> float:
     if args.device == "cuda":
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     return (resident("VmHWM") - before) / 2**20
-
-
-def resident(key: str) -> int:
-    """Bytes in memory now (VmRSS) or at most (VmHWM), as Linux counts them."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{key}:")[1].split()[0]) * 1024
 
 
 def parse() -> argparse.Namespace:
