@@ -15,6 +15,7 @@ from base.parts import Parts
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
 from models import MODELS, rebuild
+from models.init_from import start_from
 from trainer import TRAINERS
 from utils import catalogue, checkpoint
 from utils.clustering import LABELERS
@@ -22,7 +23,6 @@ from utils.command import add_common_options, import_packages, run
 from utils.device import autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.evaluate import evaluate
-from utils.init_from import start_from
 from utils.losses import WeightedSum
 from utils.metrics import MetricGroup
 from utils.notices import notices

@@ -12,9 +12,9 @@ import torchvision
 from torch import Tensor, nn
 
 from models import rebuild
+from models.init_from import start_from
 from tools import import_weights
 from utils.command import run
-from utils.init_from import start_from
 
 IMAGE = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 

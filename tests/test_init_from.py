@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 import train
 from models import MODELS, rebuild
+from models.init_from import start_from
 from utils import checkpoint
 from utils.command import run
 from utils.errors import UserError
-from utils.init_from import start_from
 
 OLD = ["sky", "road", "car", "tree"]
 IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
