@@ -85,15 +85,15 @@ class BaseLoss(nn.Module, ABC):
 
     def _checked(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The prediction in float32."""
-        batch, channels, *size = prediction.shape
-        if channels != self.out_channels:
+        got = f"the prediction is {tuple(prediction.shape)}, the target {tuple(target.shape)}"
+        channels = self.out_channels
+        if prediction.ndim != 4 or prediction.shape[1] != channels:
             raise ValueError(
-                f"prediction (B, C, H, W) = {tuple(prediction.shape)}, but {self.out_channels} "
-                f"channels are read by {type(self).__name__}"
+                f"{got}; {type(self).__name__} reads a prediction (B, C, H, W) of {channels} "
+                f"channel{'s' * (channels != 1)}"
             )
-        if tuple(target.shape) != (batch, *size):
-            raise ValueError(
-                f"target (B, H, W) = {tuple(target.shape)}, but the prediction is (B, C, H, W) = "
-                f"{tuple(prediction.shape)}"
-            )
+        if target.shape != (len(prediction), *prediction.shape[2:]):
+            raise ValueError(f"{got}; a target (B, H, W) of the prediction's size is needed")
+        if target.dtype != torch.int64:
+            raise ValueError(f"the target is {target.dtype}; int64 is needed")
         return prediction.float()

@@ -178,3 +178,9 @@ def test_pictures_are_drawn():
     metric.update(labels, target)
     picture = metric.pictures()["confusion_matrix"]
     assert picture.ndim == 3 and picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_ignore_index_is_no_class(name):
+    with pytest.raises(UserError, match="ignore_index is 1, which is a class"):
+        METRICS.build(name, num_classes=2, ignore_index=1)

@@ -511,3 +511,20 @@ def test_layer_decay_says_where_it_changes_nothing(capsys):
     groups = make_optimizer({"type": "SGD", "layer_decay": 0.5}, model).param_groups
     assert [g["name"] for g in groups] == ["decoder"]
     assert "layer_decay changes nothing: ENet trains no encoder" in capsys.readouterr().out
+
+
+def test_layer_decay_counts_the_stages_that_have_weights():
+    """VGG's last stage is a pool alone: the deepest weights stand in the one before it."""
+    with torch.device("meta"):
+        model = MODELS.build("FCN", out_channels=2)
+    section = {"type": "SGD", "args": {"lr": 1.0}, "layer_decay": 0.5}
+    rates = {g["name"]: g["lr"] for g in make_optimizer(section, model).param_groups}
+    assert rates == {f"encoder_stage{n}": 0.5 ** (6 - n) for n in range(1, 6)} | {"decoder": 1.0}
+
+
+def test_the_floor_holds_under_the_warm_up():
+    """The rate, its floor included, times 1/4, 2/4, 3/4, then alone."""
+    warmed = table("Poly", 4, power=1, min_lr=0.6, warmup_steps=3)
+    assert warmed == pytest.approx([1 / 4, 0.75 * 2 / 4, 0.6 * 3 / 4, 0.6])
+    warmed = table("Cosine", 4, min_lr=1.0, warmup_steps=3)
+    assert warmed == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1])

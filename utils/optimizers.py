@@ -95,8 +95,8 @@ def encoder_rates(section: dict, groups: dict[str, list], model: str) -> dict[st
     tenth, factor = section.get("differential_lr"), section.get("layer_decay")
     if not tenth and factor is None:
         return {}
-    encoder = [name for name in groups if name.startswith("encoder")]  # the first stage first
-    if not any(groups[name] for name in encoder):
+    encoder = [n for n in groups if n.startswith("encoder") and groups[n]]  # the first stage first
+    if not encoder:
         option = "differential_lr" if tenth else "layer_decay"
         log.warning("%s changes nothing: %s trains no encoder", option, model)
     rate = section.get("args", {}).get("lr")

@@ -54,7 +54,7 @@ class BCE(BaseLoss):
         if self.weight is not None:
             cost = cost * self.weight[:, None, None]
         if prediction.shape[1] == 1:
-            hit = prediction[:, 0] * classes
+            hit = prediction[:, 0] * (classes == 1)
         else:
             hit = prediction.gather(1, classes[:, None])[:, 0]
             hit = hit if self.weight is None else hit * self.weight[classes]

@@ -8,6 +8,7 @@ from torch import Tensor
 from base.base_loss import LOSSES, BaseLoss
 from utils.losses.bce import BCE
 from utils.losses.class_weights import class_weights_tensor
+from utils.losses.overlap import class_sums
 
 
 @LOSSES.register
@@ -48,8 +49,6 @@ class BCEDice(BaseLoss):
             raise ValueError(f"bce_weight is {bce_weight}; it goes from 0 to 1")
         if smooth <= 0:
             raise ValueError(f"smooth is {smooth}; it must be above zero")
-        if class_weights is not None and sum(class_weights) <= 0:
-            raise ValueError("class_weights sum to nothing; one must be above zero")
         self.bce = BCE(num_classes, ignore_index, None, one_channel)
         if one_channel and class_weights is not None:
             raise ValueError("one_channel has one factor, the section's weight: no class_weights")
@@ -57,6 +56,8 @@ class BCEDice(BaseLoss):
         self.bce_weight, self.smooth = bce_weight, smooth
         weight = class_weights_tensor(class_weights, num_classes)
         weight = torch.ones(self.out_channels) if weight is None else weight
+        if not weight.sum() > 0:
+            raise ValueError("class_weights sum to nothing; one must be above zero")
         self.register_buffer("weight", weight / weight.sum(), persistent=False)
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -64,11 +65,12 @@ class BCEDice(BaseLoss):
         classes = target.masked_fill(~valid, 0)
         p = prediction.sigmoid() * valid[:, None]
         first = 1 if p.shape[1] == 1 else 0  # the class of channel 0
-        true = p.sum(1) * classes if first else p.gather(1, classes[:, None])[:, 0]
-        slot = (classes - first).clamp(min=0).flatten()
+        slot = (classes - first).clamp(min=0)
         counted = (valid & (classes >= first)).to(p.dtype)
-        hit = p.new_zeros(p.shape[1]).scatter_add(0, slot, (true * counted).flatten())
-        truth = p.new_zeros(p.shape[1]).scatter_add(0, slot, counted.flatten())
+        true = p.gather(1, slot[:, None])[:, 0] * counted
+        hit, truth = (
+            class_sums(v.flatten(1), slot.flatten(1), p.shape[1]).sum(0) for v in (true, counted)
+        )
         dice = (2 * hit + self.smooth) / (p.sum((0, 2, 3)) + truth + self.smooth)
         bce = self.bce.terms(prediction, target)["bce"]
         log_dice = -(self.weight * dice).sum().log() * valid.any()

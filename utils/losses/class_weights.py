@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from utils.registry import suggest
+
 
 def enet(frequency: Tensor) -> Tensor:
     """1 / ln(1.02 + p), between 1.4 and 50.5: Paszke et al., ENet, 2016 (arXiv:1606.02147)."""
@@ -53,6 +55,8 @@ def class_weights_tensor(
         ValueError: If there are not as many weights as classes, or one is negative.
     """
     if isinstance(weights, str):
+        if weights not in SCHEMES:
+            raise ValueError(f"class_weights is {weights!r}; {suggest(weights, SCHEMES)}")
         if counts is None:
             return None
         frequency = torch.tensor(counts, dtype=torch.float64) / max(sum(counts), 1)

@@ -57,7 +57,8 @@ class Focal(BaseLoss):
         ce = F.cross_entropy(
             prediction, target, ignore_index=self.ignore_index, reduction="none"
         )  # -log p[y], 0 where ignored
-        focal = (1 - (-ce).exp()) ** self.gamma * ce if self.gamma else ce
+        wrong = -(-ce).expm1()  # 1 - p[y]; the power's slope at 0 has no bound where gamma < 1
+        focal = wrong.clamp(min=1e-8) ** self.gamma * ce
         valid = target != self.ignore_index
         if self.weight is not None:
             focal = focal * self.weight[target.masked_fill(~valid, 0)]

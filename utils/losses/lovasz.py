@@ -50,7 +50,7 @@ class LovaszSoftmax(BaseLoss):
         valid = target != self.ignore_index
         classes = target.masked_fill(~valid, 0)
         if prediction.shape[1] == 1:
-            truth = classes[:, None].to(prediction.dtype)
+            truth = (classes[:, None] == 1).to(prediction.dtype)
             errors = (1 - prediction * (2 * truth - 1)).relu() * valid[:, None]
         else:
             p = prediction.softmax(1)
@@ -85,16 +85,20 @@ def lovasz_extension(errors: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def growth(errors: Tensor, truth: Tensor, out: Tensor) -> None:
     """The extension's gradient, into `out`: how much one minus the IoU grows with each pixel (P,).
 
-    The k-th largest error has the weight J(k) - J(k - 1), J(k) = 1 - (T - hits among the first k)
-    / (T + misses among them), T being the number of true pixels.
+    With I the true pixels still right and U the union after it, the next largest error takes off
+    1 / U where it is a true pixel, and I / (U (U - 1)) where it is another. (The difference of two
+    IoUs, as published, is the same and loses digits.)
     """
     order = descending(errors)
-    hits = truth[order].cumsum(0, dtype=torch.int32)
-    position = torch.arange(1, len(errors) + 1, device=errors.device, dtype=torch.int32)
+    is_true = truth[order]
+    hits = is_true.cumsum(0, dtype=torch.int32)
     total = hits[-1]
-    jaccard = 1 - (total - hits).to(errors.dtype) / (total + position - hits)
-    jaccard[1:] = jaccard[1:] - jaccard[:-1]
-    out.scatter_(0, order, jaccard)
+    position = torch.arange(1, len(errors) + 1, device=errors.device, dtype=torch.int32)
+    union = (total + position - hits).to(errors.dtype)
+    right = (total - hits).to(errors.dtype)
+    steps = torch.where(is_true, 1 / union, right / (union * (union - 1)).clamp(min=1))
+    steps[0] += total == 0  # without any truth the first wrong pixel costs all
+    out.scatter_(0, order, steps)
 
 
 def descending(errors: Tensor) -> Tensor:

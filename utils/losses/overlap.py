@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK = 2**16  # pixels that are added up in float32
 
 
 class Overlaps(torch.autograd.Function):
@@ -23,12 +26,14 @@ class Overlaps(torch.autograd.Function):
         p = x.softmax(dim=1)
         weight = valid.to(p.dtype)
         true = p.gather(1, target[:, None]).squeeze(1) * weight
-        hit = p.new_zeros(p.shape[:2]).scatter_add_(1, target, true)
-        found = torch.bmm(p, weight[:, :, None]).squeeze(2)
+        hit = class_sums(true, target, p.shape[1])
+        chunks = zip(p.split(CHUNK, 2), weight.split(CHUNK, 1), strict=True)
+        found = sum(torch.bmm(part, w[:, :, None]).double() for part, w in chunks).squeeze(2)
         ctx.save_for_backward(p, target, weight, true)
-        return hit, found
+        return hit, found.to(p.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, to_hit: Tensor, to_found: Tensor) -> tuple[Tensor, None, None]:
         p, target, weight, true = ctx.saved_tensors
         at_truth = to_hit.gather(1, target) * true  # g p of the truth, its `hit` part
@@ -52,14 +57,25 @@ def soft_overlaps(prediction: Tensor, target: Tensor, ignore_index: int) -> tupl
     valid = flat != ignore_index
     classes = flat.masked_fill(~valid, 0)
     hit, found = Overlaps.apply(prediction.flatten(2), classes, valid)
-    truth = torch.zeros_like(hit).scatter_add_(1, classes, valid.to(hit.dtype))
-    return hit, found, truth
+    return hit, found, class_sums(valid.to(hit.dtype), classes, hit.shape[1])
+
+
+def class_sums(values: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """Sum of values (B, P) of each class (B, C).
+
+    Added up in float64: one float32 sum over millions of pixels would be off in the second digit.
+    """
+    sums = values.new_zeros((len(values), num_classes), dtype=torch.float64)
+    return sums.scatter_add(1, classes, values.double()).to(values.dtype)
 
 
 def mean_over_classes(loss: Tensor, truth: Tensor, present_only: bool) -> Tensor:
-    """Mean of `loss` (..., C), over the classes that occur in the truth or over all.
+    """Mean of `loss` (B, C) over the classes of a row that occur in the truth, or over all, then
+    over the rows.
 
-    0 where there is no pixel at all.
+    Rows without any pixel are left out; 0 where there is none with.
     """
-    counted = truth > 0 if present_only else (truth.sum(-1, keepdim=True) > 0).expand_as(truth)
-    return (loss * counted).sum() / counted.sum().clamp(min=1)
+    some = truth.sum(1) > 0
+    counted = truth > 0 if present_only else some[:, None].expand_as(truth)
+    rows = (loss * counted).sum(1) / counted.sum(1).clamp(min=1)
+    return rows.sum() / some.sum().clamp(min=1)

@@ -60,7 +60,7 @@ class Tversky(BaseLoss):
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         overlaps = soft_overlaps(as_two_channels(prediction), target, self.ignore_index)
-        hit, found, truth = (value.sum(0) for value in overlaps)
+        hit, found, truth = (value.sum(0, keepdim=True) for value in overlaps)
         whole = hit + self.alpha * (found - hit) + self.beta * (truth - hit) + self.smooth
         wrong = 1 - (hit + self.smooth) / whole.clamp(min=1e-12)
         if self.gamma != 1:

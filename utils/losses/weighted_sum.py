@@ -15,6 +15,8 @@ def loss_sections(section: str | dict | list) -> list[dict]:
     for part in sections:
         part.setdefault("weight", 1.0)
         part.setdefault("output", "out")
+        if part["weight"] < 0:
+            raise UserError(f"loss {part['type']}: weight is {part['weight']}; it is not negative")
         part["target"] = part.get("target") or LOSSES[part["type"]].target
     return sections
 

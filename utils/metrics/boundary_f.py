@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
-from utils.metrics.counting import check_maps, is_outside, refuse_outside
+from utils.metrics.counting import check_maps, is_outside, refuse_class, refuse_outside
 from utils.metrics.iou import mean
 
 UNIT = 2**40  # scores are summed as integers, so that their order does not matter
@@ -60,6 +60,7 @@ class BoundaryF(BaseMetric):
     ):
         if tolerance < 0:
             raise ValueError(f"tolerance is {tolerance}; it must not be negative")
+        refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index, self.tolerance = num_classes, ignore_index, tolerance
         self.class_names = class_names or [str(i) for i in range(num_classes)]
         self.reset()

@@ -23,6 +23,18 @@ def check_maps(labels: Tensor, target: Tensor) -> None:
         raise ValueError(f"labels are {labels.dtype}, the target {target.dtype}; expected int64")
 
 
+def refuse_class(ignore_index: int, num_classes: int) -> None:
+    """Refuse an ignored value that is a class.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if 0 <= ignore_index < num_classes:
+        raise ValueError(
+            f"ignore_index is {ignore_index}, which is a class: they are 0 to {num_classes - 1}"
+        )
+
+
 def count_cells(cells: Tensor, bins: int) -> Tensor:
     """How often each number from 0 to `bins` - 1 occurs in `cells`, all of them in that range.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
-from utils.metrics.counting import check_maps, count_cells, refuse_outside
+from utils.metrics.counting import check_maps, count_cells, refuse_class, refuse_outside
 from utils.visualize import draw_confusion
 
 
@@ -39,6 +39,7 @@ class IoU(BaseMetric):
     """
 
     def __init__(self, num_classes: int, ignore_index: int, class_names: list[str] | None = None):
+        refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.class_names = class_names or [str(i) for i in range(num_classes)]
         self.side = num_classes + 2  # a row and a column on either side for what is no class

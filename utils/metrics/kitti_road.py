@@ -8,7 +8,7 @@ from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
 from utils.losses.binary import as_two_channels
-from utils.metrics.counting import check_maps, count_cells, is_outside, refuse_outside
+from utils.metrics.counting import check_maps, count_cells, is_outside, refuse_class, refuse_outside
 
 LEVELS = 256
 NAMES = ("MaxF", "AP", "PRE", "REC", "FPR", "FNR", "MaxF_Threshold")
@@ -49,6 +49,7 @@ class KittiRoad(BaseMetric):
     def __init__(self, num_classes: int, ignore_index: int, positive: int = 1, output: str = "out"):
         if not 0 <= positive < num_classes:
             raise ValueError(f"positive is {positive}; the classes are 0 to {num_classes - 1}")
+        refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.positive, self.output = positive, output
         self.reset()

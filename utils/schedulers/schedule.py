@@ -59,7 +59,7 @@ class Formula(Schedule):
     """A schedule whose rates follow from the step's number; a subclass writes `share`.
 
     Attributes:
-        min_lr: Rate below which no group goes, unless it starts there.
+        min_lr: Rate below which no group goes but in the warm-up, unless it starts there.
     """
 
     min_lr = 0.0
@@ -70,7 +70,8 @@ class Formula(Schedule):
 
     def rate(self, lr: float, share: float, warm_up: float) -> float:
         """The rate of a group whose own is `lr`."""
-        return max(lr * (share * warm_up), min(self.min_lr, lr))
+        floor = min(self.min_lr, lr)
+        return lr * (share * warm_up) if lr * share >= floor else floor * warm_up
 
     def rates(self) -> list[float]:
         step = self.last_epoch  # torch's name for the count of steps
