@@ -460,6 +460,8 @@ def test_timm_networks_are_encoders():
         check_pair(name, "timm/resnet10t")
     with pytest.raises(UserError, match="the last four must be"):
         build("FPN", backbone="timm/vit_tiny_patch16_224")
+    with pytest.raises(UserError, match="does not take images of any size"):
+        build("FPN", backbone="timm/swin_tiny_patch4_window7_224")
     with pytest.raises(UserError, match="timm .* has no network 'resnet10x'"):
         build("FPN", backbone="timm/resnet10x")
 

@@ -70,6 +70,11 @@ def timm_encoder(
             f"timm/{name} gives no feature maps at output stride {output_stride}: {error}"
         ) from error
     encoder = TimmEncoder(net)
+    wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
+    if encoder.strides[-4:] != wanted:
+        raise ValueError(
+            f"timm/{name} gives maps at strides {encoder.strides}; the last four must be {wanted}"
+        )
     try:
         weight = next(net.parameters())
         with torch.no_grad():
@@ -77,9 +82,4 @@ def timm_encoder(
         encoder.train()
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"timm/{name} does not take images of any size: {error}") from error
-    wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
-    if encoder.strides[-4:] != wanted:
-        raise ValueError(
-            f"timm/{name} gives maps at strides {encoder.strides}; the last four must be {wanted}"
-        )
     return encoder
