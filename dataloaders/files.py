@@ -30,15 +30,15 @@ def find_data_dir(data_dir: str) -> Path:
     )
 
 
-def list_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted.
+def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """Files of a folder with one of the endings by stem, sorted.
 
     Raises:
         UserError: If there is no such folder, or two images share a stem.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    return by_stem(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return by_stem(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
 
 
 def by_stem(

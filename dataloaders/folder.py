@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.files import by_stem, find_data_dir, list_images, pair
+from dataloaders.files import find_data_dir
+from dataloaders.listing import list_pairs
 from dataloaders.palettes import distinct_colours
 from utils.errors import UserError
-from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
 
 
@@ -73,14 +70,7 @@ class Folder(BaseDataset):
 
     def list_entries(self) -> list[Entry]:
         folder = find_data_dir(self.data_dir)
-        if self.list:
-            return self._read_list(folder)
-        if has_pattern(self.images) or has_pattern(self.labels):
-            return pair(self._glob(folder, self.images), self._glob(folder, self.labels))
-        return pair(
-            list_images(self._folder(folder, self.images)),
-            list_images(self._folder(folder, self.labels)),
-        )
+        return list_pairs(folder, self.split, self.images, self.labels, self.list)
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         ids = (
@@ -94,57 +84,6 @@ class Folder(BaseDataset):
                 found[ids == value] = new
             ids = found
         return {"semantic": ids}
-
-    def _fill(self, text: str) -> str:
-        if "{split}" in text and not self.split:
-            raise UserError(f'{text!r} has a place for the split; give "split"')
-        return text.replace("{split}", self.split or "")
-
-    def _folder(self, folder: Path, name: str) -> Path:
-        if self.split and "{split}" not in name:
-            tried = [folder / self.split / name, folder / name / self.split]
-        else:
-            tried = [folder / self._fill(name)]
-        found = next((place for place in tried if place.is_dir()), None)
-        if found is None:
-            raise UserError(f"there is no folder {' or '.join(map(str, tried))}")
-        return found
-
-    def _glob(self, folder: Path, pattern: str) -> dict[str, Path]:
-        pattern = self._fill(pattern)
-        if not has_pattern(pattern):
-            return list_images(folder / pattern)
-        if Path(pattern).is_absolute():
-            raise UserError(f"{pattern!r}: patterns start below data_dir, {folder}")
-        paths = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
-        if not paths:
-            raise UserError(f"no image in {folder} matches {pattern!r}")
-        return by_stem(paths, lambda path: starred(path.relative_to(folder).as_posix(), pattern))
-
-    def _read_list(self, folder: Path) -> list[Entry]:
-        file = folder / self._fill(self.list)
-        if not file.is_file():
-            raise UserError(f"list: there is no file {file}")
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"list: {file} cannot be read as text: {error}") from error
-        entries = []
-        for number, line in enumerate(lines, 1):
-            parts = line.split()
-            if not parts:
-                continue
-            if len(parts) != 2:
-                raise UserError(
-                    f"{file} line {number}: an image and a label path are needed, "
-                    f"not {len(parts)} words"
-                )
-            image, label = (folder / part.lstrip("/") for part in parts)
-            for path in (image, label):
-                if not path.is_file():
-                    raise UserError(f"{file} line {number}: there is no file {path}")
-            entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
-        return entries
 
     def _colour_table(self) -> tuple[np.ndarray, np.ndarray]:
         ids = {name: i for i, name in enumerate(self.classes)} | {"ignore": self.ignore_index}
@@ -170,17 +109,6 @@ class Folder(BaseDataset):
                 'pixels), which is not in "colors"'
             )
         return self.values[place]
-
-
-def has_pattern(text: str) -> bool:
-    return "*" in text or "?" in text
-
-
-def starred(path: str, pattern: str) -> str:
-    """What the signs `**`, `*` and `?` of the pattern stand for in a path, joined by slashes."""
-    form = re.escape(pattern).replace(r"\*\*/", "((?:.*/)?)").replace(r"\*", "([^/]*)")
-    match = re.fullmatch(form.replace(r"\?", "([^/])"), path)
-    return "/".join(match.groups()) if match else path
 
 
 def check_colors(colors: dict | None, classes: list[str]) -> dict[str, tuple[int, int, int]]:

@@ -11,10 +11,17 @@ from PIL import Image
 from base.base_dataloader import BaseDataLoader, EpochSampler
 from dataloaders import DATASETS, Folder, make_dataset, make_loader
 from dataloaders.check import check_dataset
+from tests import instance_layouts as layouts
 from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_png
 from utils.normalization import Normalization, make_normalization
 
+LAYOUTS = {
+    "CVPPP": layouts.make_cvppp,
+    "DSB2018": layouts.make_dsb,
+    "FolderInstances": layouts.make_folder,
+    "TuSimple": layouts.make_tusimple,
+}
 CLASSES = ["ground", "tree", "house"]
 
 
@@ -54,6 +61,9 @@ def any_dataset(name, tmp_path):
         return DATASETS.build({"type": name, "args": {"data_dir": str(make_camvid(tmp_path))}})
     if name == "Folder":
         return folder(make_folder(tmp_path))
+    if name in LAYOUTS:
+        root = LAYOUTS[name](tmp_path)
+        return DATASETS.build({"type": name, "args": {"data_dir": str(root)}})
     return DATASETS.build({"type": name, "args": {"length": 3, "size": 32}})
 
 
@@ -64,8 +74,11 @@ def test_items(name, tmp_path):
     channels, height, width = item["image"].shape
     assert item["image"].dtype == torch.float32 and channels == dataset.channels
     assert item["target"].shape == (height, width) and item["target"].dtype == torch.int64
-    allowed = {*range(len(dataset.classes)), dataset.ignore_index}
-    assert set(item["target"].unique().tolist()) <= allowed
+    if dataset.targets == ("semantic",):
+        allowed = {*range(len(dataset.classes)), dataset.ignore_index}
+        assert set(item["target"].unique().tolist()) <= allowed
+    else:
+        assert item["target"].min() >= -1 and item["target"].max() >= 1
     assert isinstance(item["name"], str) and item["meta"]["size"] == (height, width)
     assert len(dataset.palette) == len(dataset.classes)
     assert len({entry.name for entry in dataset.entries}) == len(dataset)
