@@ -58,7 +58,7 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     train_loader = make_loader(config["train_loader"], train_set, True, config["seed"])
 
     loss = WeightedSum(config["loss"], len(train_set.classes), train_set.ignore_index, counts)
-    sections = [*loss.sections, *config["metric"]]
+    sections = [*loss.reads, *config["metric"]]
     require_targets(sections, train_set.targets, type(train_set).__name__)
     identity = {
         "arch": config["arch"],
@@ -118,9 +118,7 @@ def make_validation(
     dataset = make_dataset(
         config["val_loader"], train_set.ignore_index, normalization=train_set.normalization
     )
-    require_alike(
-        dataset, train_set.classes, train_set.channels, [*loss.sections, *config["metric"]]
-    )
+    require_alike(dataset, train_set.classes, train_set.channels, [*loss.reads, *config["metric"]])
     check_dataset(dataset)
     predictor = PREDICTORS.build(config["predictor"])
     labeler = LABELERS.build(config["labeler"])

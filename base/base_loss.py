@@ -41,14 +41,21 @@ class BaseLoss(nn.Module, ABC):
     Attributes:
         out_channels: Channels of the output it reads.
         target: Target map it reads, unless its section names another.
+        maps: Further target maps that `terms` takes under their names.
+        reads: Further outputs that `terms` takes under their names, where the model gives them.
         labeler: Section of the labeler that turns outputs into labels, unless the config names one.
+        tells_labeler: Arguments of the loss that are the labeler's too, unless the config sets
+            them there.
         predictor: Section of the predictor, likewise.
         metric: Section of the metric, likewise.
     """
 
     out_channels: int
     target: ClassVar[str] = "semantic"
+    maps: tuple[str, ...] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
     labeler: ClassVar[dict] = {"type": "Argmax"}
+    tells_labeler: ClassVar[tuple[str, ...]] = ()
     predictor: ClassVar[dict] = {"type": "Whole"}
     metric: ClassVar[dict] = {"type": "IoU"}
 
@@ -66,20 +73,29 @@ class BaseLoss(nn.Module, ABC):
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Cost of `prediction` (B, C, H, W) float32 against `target` (B, H, W) int64.
 
+        A loss that names `reads` or `maps` takes them as further arguments of those names.
+
         Returns named scalars whose sum is the loss: 0, and finite, where every pixel is ignored.
         """
 
-    def forward(self, outputs: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, outputs: dict[str, Tensor], target: Tensor, **maps: Tensor
+    ) -> dict[str, Tensor]:
         """Terms of `outputs["out"]`, and weighed ones of `outputs["aux"]` under `aux_<name>`.
+
+        `maps` are the target maps that the loss names in `maps`.
 
         Raises:
             ValueError: If an output has other channels than the loss reads, or another size than
                 the target.
         """
         with torch.autocast(target.device.type, enabled=False):
-            terms = self.terms(self._checked(outputs["out"], target), target)
+            beside = {
+                name: self._checked(outputs[name], target) for name in self.reads if name in outputs
+            }
+            terms = self.terms(self._checked(outputs["out"], target), target, **beside, **maps)
             if "aux" in outputs and self.aux_weight:
-                aux = self.terms(self._checked(outputs["aux"], target), target)
+                aux = self.terms(self._checked(outputs["aux"], target), target, **maps)
                 terms |= {f"aux_{name}": self.aux_weight * term for name, term in aux.items()}
         return terms
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -16,6 +17,7 @@ from utils.losses.weighted_sum import loss_sections
 from utils.targets import require_targets
 
 C, IGNORE = 5, 255
+AWAITED = {"MeanShift", "Consistency", "InstanceScores"}
 
 
 def build(name: str, **args):
@@ -82,6 +84,9 @@ def test_its_defaults_are_registered(name):
     from utils.predictors import PREDICTORS
 
     loss = LOSSES[name]
+    if {loss.labeler["type"], loss.metric["type"]} & AWAITED - {*LABELERS, *METRICS}:
+        pytest.skip("its labeler or metric is not written yet")
+    assert set(loss.tells_labeler) <= set(inspect.signature(loss).parameters)
     assert loss.labeler["type"] in LABELERS
     assert loss.metric["type"] in METRICS
     assert loss.predictor["type"] in PREDICTORS

@@ -7,6 +7,7 @@ from utils.losses.boundary import Boundary
 from utils.losses.ce_dice import CEDice
 from utils.losses.cross_entropy import CrossEntropy
 from utils.losses.dice import Dice
+from utils.losses.discriminative import Discriminative
 from utils.losses.focal import Focal
 from utils.losses.jaccard import Jaccard
 from utils.losses.lovasz import LovaszSoftmax
@@ -23,6 +24,7 @@ __all__ = [
     "CEDice",
     "CrossEntropy",
     "Dice",
+    "Discriminative",
     "Focal",
     "Jaccard",
     "LovaszSoftmax",

@@ -32,6 +32,8 @@ class WeightedSum(nn.Module):
 
     Attributes:
         out_channels: What the model must give: channels of "out", or of each named output.
+        sections: The losses' sections, filled in.
+        reads: "type" and "target" of every target map that a loss reads.
 
     Raises:
         UserError: If two losses read one output with different numbers of channels.
@@ -64,6 +66,11 @@ class WeightedSum(nn.Module):
                     f"{part['output']!r}, another loss {channels[part['output']]}"
                 )
         self.out_channels = channels["out"] if set(channels) == {"out"} else channels
+        self.reads = [
+            {"type": part["type"], "target": name}
+            for part, loss in zip(self.sections, self.losses, strict=True)
+            for name in (part["target"], *loss.maps)
+        ]
 
     def forward(
         self, outputs: dict[str, Tensor], target: Tensor | dict[str, Tensor]
@@ -76,10 +83,18 @@ class WeightedSum(nn.Module):
         terms: dict[str, Tensor] = {}
         for part, loss in zip(self.sections, self.losses, strict=True):
             chosen = {"out": outputs[part["output"]]}
-            if part["output"] == "out" and "aux" in outputs:
-                chosen["aux"] = outputs["aux"]
-            for name, term in loss(chosen, pick(target, part["target"])).items():
+            for name in ("aux", *loss.reads):
+                name_of = beside(name, part["output"])
+                if name_of in outputs:
+                    chosen[name] = outputs[name_of]
+            maps = {name: target[name] for name in loss.maps}
+            for name, term in loss(chosen, pick(target, part["target"]), **maps).items():
                 name = name if part["output"] == "out" else f"{part['output']}_{name}"
                 again = sum(key.split("#")[0] == name for key in terms)
                 terms[f"{name}#{again + 1}" if again else name] = part["weight"] * term
         return terms
+
+
+def beside(name: str, output: str) -> str:
+    """Name of a further output, "aux" or "teacher", of the head that gives `output`."""
+    return name if output == "out" else f"{name}_{output}"
