@@ -42,6 +42,8 @@ class BaseLoss(nn.Module, ABC):
         out_channels: Channels of the output it reads.
         target: Target map it reads, unless its section names another.
         labeler: Section of the labeler that turns outputs into labels, unless the config names one.
+        tells_labeler: Arguments of the loss that are the labeler's too, unless the config sets
+            them there.
         predictor: Section of the predictor, likewise.
         metric: Section of the metric, likewise.
     """
@@ -49,6 +51,7 @@ class BaseLoss(nn.Module, ABC):
     out_channels: int
     target: ClassVar[str] = "semantic"
     labeler: ClassVar[dict] = {"type": "Argmax"}
+    tells_labeler: ClassVar[tuple[str, ...]] = ()
     predictor: ClassVar[dict] = {"type": "Whole"}
     metric: ClassVar[dict] = {"type": "IoU"}
 
