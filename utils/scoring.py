@@ -13,6 +13,7 @@ from utils.losses.weighted_sum import loss_sections
 from utils.metrics import METRICS
 from utils.postprocess import POSTPROCESSORS
 from utils.predictors import PREDICTORS
+from utils.registry import parameters
 
 
 def with_defaults(config: dict) -> dict:
@@ -24,7 +25,7 @@ def with_defaults(config: dict) -> dict:
     labeler = LABELERS.resolve(config["labeler"] or loss.labeler)
     if config["labeler"] is None and first["output"] != "out":
         labeler["args"]["output"] = first["output"]
-    full["labeler"] = labeler
+    full["labeler"] = told_by_loss(labeler, config["loss"])
     metric = config["metric"] or {**loss.metric, "target": first["target"]}
     full["metric"] = [
         METRICS.resolve(m) for m in (metric if isinstance(metric, list) else [metric])
@@ -32,6 +33,22 @@ def with_defaults(config: dict) -> dict:
     for section in full["metric"]:
         section["target"] = section.get("target") or METRICS[section["type"]].target
     return full
+
+
+def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
+    """The labeler's section with the arguments that the loss on the same output tells it.
+
+    Those are the loss's `tells_labeler`; what the section sets itself stays.
+    """
+    takes = parameters(LABELERS[labeler["type"]])
+    reads = labeler["args"].get("output", "out")
+    told = {}
+    for section in loss_sections(losses):
+        loss = LOSSES[section["type"]]
+        if section["output"] == reads:
+            for name in set(loss.tells_labeler) & takes.keys():
+                told[name] = section["args"].get(name, parameters(loss)[name].default)
+    return {**labeler, "args": {**told, **labeler["args"]}}
 
 
 def make_postprocess(sections: Sequence[dict]) -> Callable[[Tensor], Tensor] | None:

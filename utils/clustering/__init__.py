@@ -2,5 +2,6 @@
 
 from utils.clustering.argmax import Argmax
 from utils.clustering.labeler import LABELERS, Labeler
+from utils.clustering.mean_shift import MeanShift
 
-__all__ = ["LABELERS", "Argmax", "Labeler"]
+__all__ = ["LABELERS", "Argmax", "Labeler", "MeanShift"]

@@ -1,0 +1,131 @@
+"""Mean shift: modes, borders, small and thin objects; order and pieces of label maps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from base.base_loss import BaseLoss
+from utils.clustering import LABELERS, MeanShift
+from utils.clustering.mean_shift import apart, is_between
+from utils.clustering.pieces import by_size, components, fill, without_small
+from utils.clustering.windows import homogeneous_windows
+from utils.errors import UserError
+from utils.losses import LOSSES
+from utils.scoring import told_by_loss
+
+
+def test_order_is_by_size_then_by_place():
+    labels = torch.tensor([[9, 9, 0, 4], [7, 7, 7, 4]])
+    assert by_size(labels).tolist() == [[2, 2, 0, 3], [1, 1, 1, 3]]
+    assert by_size(0 * labels).tolist() == [[0] * 4] * 2
+
+
+def test_small_pieces_go_to_the_nearest():
+    labels = torch.tensor([[1, 1, 1, 0, 2, 3, 3, 3]])
+    assert without_small(labels, 2).tolist() == [[1, 1, 1, 0, 3, 3, 3, 3]]
+    assert without_small(labels, 2, "background").tolist() == [[1, 1, 1, 0, 0, 3, 3, 3]]
+    assert without_small(labels, 9).tolist() == [[0] * 8]
+    assert without_small(labels, 0).equal(labels)
+
+
+def test_fill_by_hand():
+    labels = torch.tensor([[5, 0, 0, 0, 0, 6]])
+    holes = torch.tensor([[False, True, True, True, False, False]])
+    assert fill(labels, holes).tolist() == [[5, 5, 5, 6, 0, 6]]
+    assert fill(0 * labels, holes).equal(0 * labels)
+
+
+def test_components_touch_at_corners():
+    labels = torch.tensor([[1, 0, 1, 2], [0, 1, 0, 2], [0, 0, 0, 0], [1, 1, 0, 2]])
+    found = components(labels)
+    assert (found > 0).equal(labels > 0)
+    assert [len(found[labels == value].unique()) for value in (1, 2)] == [2, 2]
+
+
+def test_modes_of_a_line_of_points():
+    """Ten points about 0, six about 2, none within half of the other: two modes, their means."""
+    points = torch.cat([torch.linspace(-0.2, 0.2, 10), torch.linspace(1.9, 2.1, 6)])
+    modes = MeanShift(delta_var=0.5)._shift(torch.stack([points, 0 * points], 1))
+    torch.testing.assert_close(modes, torch.tensor([[0.0, 0.0], [2.0, 0.0]]), atol=1e-5, rtol=0)
+
+
+def test_the_gaussian_kernel_finds_the_stationary_point():
+    points = torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.9, 0.0]])
+    mode = MeanShift(bandwidth=0.5, kernel="gaussian")._shift(points)[0].double()
+    weights = (-0.5 * ((points.double() - mode) / 0.5).square().sum(1)).exp()
+    expected = (weights[:, None] * points).sum(0) / weights.sum()
+    torch.testing.assert_close(mode, expected, atol=1e-3, rtol=0)
+
+
+def test_apart_takes_the_densest_first():
+    places = torch.tensor([[0.0], [0.4], [0.8], [1.4]])
+    kept = apart(torch.tensor([1.0, 3.0, 2.0, 1.0]), torch.cdist(places, places), 0.5)
+    assert kept.tolist() == [1, 3]
+
+
+def test_between_two_others():
+    ends = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    points = torch.tensor([[1.0, 0.1], [1.0, 0.6], [2.4, 0.0], [3.0, 0.0]])
+    assert is_between(points, ends, 0.5).tolist() == [True, False, True, False]
+    assert is_between(points, ends[:1], 0.5).tolist() == [False] * 4
+
+
+def test_windows_stop_at_the_foreground_and_at_steep_ground():
+    embedding = torch.zeros(2, 9, 20)
+    embedding[0, :, 10:] = 2.0
+    whole = homogeneous_windows(embedding, torch.ones(9, 20, dtype=torch.bool), 0.5).points
+    assert set(whole[:, 0].tolist()) == {0.0, 2.0} and not whole[:, 1].any()
+    left = torch.zeros(9, 20, dtype=torch.bool)
+    left[:, :11] = True
+    inside = homogeneous_windows(embedding, left, 0.5).points
+    assert len(inside) < len(whole) and inside[:, 0].max() == 2.0 / 2
+
+
+def test_thin_objects_in_a_mask():
+    """Lanes three pixels wide; what lies beside them does not count."""
+    truth = torch.zeros(1, 64, 96, dtype=torch.int64)
+    for number, column in enumerate((10, 40, 70), 1):
+        for row in range(64 - 8 * number):
+            truth[0, row, column + row // 4 : column + row // 4 + 3] = number
+    centres = torch.tensor([[0.0, 0], [3, 0], [0, 3], [3, 3]])
+    noise = torch.randn(1, 2, 64, 96, generator=torch.Generator().manual_seed(0))
+    embedding = centres[truth].movedim(-1, 1) + 0.1 * noise
+    embedding += 5 * noise * (truth == 0)[:, None]
+    assert torch.equal(MeanShift()({"out": embedding}, truth > 0), truth)
+
+
+def test_a_network_that_has_learnt_nothing_is_no_trap():
+    embedding = 5 * torch.randn(1, 8, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert MeanShift()({"out": embedding}).shape == (1, 128, 128)
+
+
+@pytest.mark.parametrize("name", ["delta_var", "bandwidth"])
+def test_a_radius_that_is_none(name):
+    with pytest.raises(UserError, match=f"{name} is 0; it must be above 0"):
+        LABELERS.build({"type": "MeanShift", "args": {name: 0}})
+
+
+class Teller(BaseLoss):
+    """Stands for a discriminative loss."""
+
+    tells_labeler = ("delta_var", "delta_dist")
+
+    def __init__(self, num_classes: int, ignore_index: int, delta_var: float = 0.3, delta_dist=1.5):
+        super().__init__(num_classes, ignore_index)
+
+    def terms(self, prediction, target):
+        return {}
+
+
+def test_the_loss_tells_its_radius(monkeypatch):
+    monkeypatch.setitem(LOSSES._classes, "Teller", Teller)
+    labeler = {"type": "MeanShift", "args": {"output": "emb"}}
+    loss = {"type": "Teller", "output": "emb", "args": {}}
+    other = {"type": "Teller", "args": {"delta_var": 0.9}}
+    assert told_by_loss(labeler, [other, loss])["args"] == {"output": "emb", "delta_var": 0.3}
+    loss["args"] = {"delta_var": 0.4}
+    assert told_by_loss(labeler, [other, loss])["args"] == {"output": "emb", "delta_var": 0.4}
+    labeler["args"]["delta_var"] = 0.7
+    assert told_by_loss(labeler, loss)["args"] == {"output": "emb", "delta_var": 0.7}
+    assert told_by_loss({"type": "Argmax", "args": {}}, "Teller")["args"] == {}

@@ -1,0 +1,158 @@
+"""Instances as the modes of the embedding's density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.clustering.embedding_labeler import EmbeddingLabeler
+from utils.clustering.labeler import LABELERS
+from utils.clustering.spread import nearest_point, spread
+from utils.clustering.windows import Windows, homogeneous_windows
+
+SAMPLE = 2048  # windows that stand for the density
+MOST_SEEDS = 512  # a round
+ROUNDS = 4
+ITERATIONS = 100
+FIRM = 0.5  # share of a mode's pixels on homogeneous ground from which it is an object's
+BORDER = 0.15  # and below which it is a border's
+
+
+@LABELERS.register
+@dataclass(kw_only=True, eq=False)
+class MeanShift(EmbeddingLabeler):
+    """Mean shift over a sample of homogeneous ground, then every pixel to the nearest mode.
+
+    Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
+    arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
+    against itself, by matrix products. Windows that no mode explains are sampled again, so small
+    objects are found too. A mode between two others in the embedding, with few of its pixels on
+    homogeneous ground, is a border's and no object. Pixels farther than the bandwidth from every
+    mode go to the nearest object in the image.
+
+    Args:
+        delta_var: Radius of an instance in the embedding; a discriminative loss tells its own.
+        bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
+            it is not given. Modes within it of each other are one.
+        kernel: "flat", or "gaussian", slower, for instances of uneven density.
+        seed: Of the sample.
+    Shape:
+        outputs[output] (B, E, H, W) -> (B, H, W) int64.
+    Raises:
+        ValueError: If delta_var or bandwidth is not above 0, or an argument of all labelers of
+            embeddings is refused.
+    """
+
+    delta_var: float = 0.5
+    bandwidth: float | None = None
+    kernel: Literal["flat", "gaussian"] = "flat"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_not_positive(delta_var=self.delta_var, bandwidth=self.bandwidth)
+
+    @property
+    def radius(self) -> float:
+        """The bandwidth in use."""
+        return self.delta_var if self.bandwidth is None else self.bandwidth
+
+    def cluster(self, embedding: Tensor, foreground: Tensor, maps: dict[str, Tensor]) -> Tensor:
+        windows = homogeneous_windows(embedding, foreground, self.radius)
+        modes = self._modes(windows.points)
+        modes = self._of_objects(modes, windows, embedding[:, foreground])
+        owners = torch.arange(1, len(modes) + 1, device=modes.device)
+        return spread(embedding, foreground, modes, owners, self.radius)
+
+    def _modes(self, points: Tensor) -> Tensor:
+        """(K, E), no two within the bandwidth."""
+        generator = torch.Generator().manual_seed(self.seed)
+        modes, rest = points[:0], points
+        for _ in range(ROUNDS):
+            if not len(rest):
+                break
+            drawn = torch.randperm(len(rest), generator=generator)[:SAMPLE].to(points.device)
+            found = self._shift(rest[drawn])
+            if len(modes):
+                found = found[nearest_point(found.T, modes)[0] >= self.radius]
+            if not len(found):
+                break
+            modes = torch.cat([modes, found])
+            rest = rest[nearest_point(rest.T, found)[0] >= self.radius]
+        return modes
+
+    def _shift(self, sample: Tensor) -> Tensor:
+        """The modes of a sample (S, E), the densest first."""
+        between = torch.cdist(sample, sample)
+        seeds = apart(self._weights(between).sum(1), between, self.radius)[:MOST_SEEDS]
+        modes = sample[seeds]
+        for _ in range(ITERATIONS):
+            weights = self._weights(torch.cdist(modes, sample))
+            moved = weights @ sample / weights.sum(1, keepdim=True)
+            step = (moved - modes).norm(dim=1).max()
+            modes = moved
+            if step < 1e-3 * self.radius:
+                break
+        density = self._weights(torch.cdist(modes, sample)).sum(1)
+        return modes[apart(density, torch.cdist(modes, modes), self.radius)]
+
+    def _weights(self, distances: Tensor) -> Tensor:
+        if self.kernel == "flat":
+            return (distances < self.radius).to(distances.dtype)
+        return (distances / self.radius).square().mul(-0.5).exp()
+
+    def _of_objects(self, modes: Tensor, windows: Windows, pixels: Tensor) -> Tensor:
+        """The modes that are not a border's, by the pixels (E, P) they hold."""
+        held = self._held(pixels, modes)
+        firmness = self._held(windows.points.T, modes) * windows.share / held.clamp(min=1)
+        firm = firmness >= FIRM
+        blend = ~firm & is_between(modes, modes[firm], self.radius)
+        return modes[(firmness >= BORDER) & ~blend]
+
+    def _held(self, pixels: Tensor, modes: Tensor) -> Tensor:
+        """How many of `pixels` (E, P) each mode is the nearest of, within the bandwidth."""
+        if not len(modes):
+            return torch.zeros(0, dtype=torch.int64, device=modes.device)
+        distance, nearest = nearest_point(pixels, modes)
+        return nearest[distance < self.radius].bincount(minlength=len(modes))
+
+
+def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:
+    """Indices of points, the densest first, none within `radius` of a denser one that is taken.
+
+    Args:
+        density: (S,).
+        distances: (S, S).
+        radius: In units of the distances.
+    """
+    order = density.argsort(descending=True, stable=True)
+    close = (distances < radius)[order][:, order].cpu().numpy()
+    free = np.ones(len(order), bool)
+    taken = []
+    for place in range(len(free)):
+        if free[place]:
+            taken.append(place)
+            free &= ~close[place]
+    return order[torch.tensor(taken, dtype=torch.int64, device=order.device)]
+
+
+def is_between(points: Tensor, ends: Tensor, tolerance: float) -> Tensor:
+    """Which of `points` (N, E) lie within `tolerance` of a line between two of `ends` (K, E)."""
+    found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    for index, start in enumerate(ends):
+        along = ends[index + 1 :] - start  # (L, E)
+        away = points - start  # (N, E)
+        share = (away @ along.T / along.square().sum(1)).clamp(0, 1)  # (N, L)
+        off = (away[:, None] - share[..., None] * along).norm(dim=2)
+        found |= (off < tolerance).any(1)
+    return found
+
+
+def refuse_not_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}; it must be above 0")
