@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from utils.contingency import contingency
 from utils.metrics import METRICS
-from utils.metrics.contingency import contingency
 
 NAN = math.nan
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
-from utils.metrics.contingency import Contingency, contingency
+from utils.contingency import Contingency, contingency
 from utils.metrics.counting import UNIT, check_maps, refuse_class, refuse_negative
 from utils.metrics.partitions import adapted_rand_error, variation
 from utils.metrics.ranking import LEVELS, area, count_ranked, object_scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.metrics.contingency import Contingency
+from utils.contingency import Contingency
 
 
 def adapted_rand_error(table: Contingency) -> float:

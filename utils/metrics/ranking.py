@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from utils.metrics.contingency import Contingency
+from utils.contingency import Contingency
 
 LEVELS = 1001  # a score from 0 to 1 in steps of 0.001
 
