@@ -28,7 +28,7 @@ from utils.metrics import MetricGroup
 from utils.notices import notices
 from utils.optimizers import make_optimizer
 from utils.predictors import PREDICTORS
-from utils.preview import make_preview, make_score_batch
+from utils.preview import Preview, make_score_batch
 from utils.reporter import Reporter
 from utils.resume import Start, choose_start
 from utils.run_folder import RunFolder, make_folder, new_run_folder
@@ -138,7 +138,8 @@ def make_validation(
         dtype=dtype,
         postprocess=postprocess,
     )
-    draw = make_preview(dataset, predictor, labeler, device, dtype, postprocess)
+    scored = config["metric"][0]["target"]
+    draw = Preview(dataset, predictor, labeler, device, dtype, postprocess, loss.sections, scored)
     return validate, ["val_loss", *metric.compute()], draw
 
 

@@ -11,12 +11,25 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from utils.errors import UserError
 from utils.metrics import METRICS, MetricGroup
+from utils.targets import ignored_label
 
 IGNORE = 255
+SEMANTIC = [name for name in METRICS if METRICS[name].target == "semantic"]
+INSTANCE = [name for name in METRICS if METRICS[name].target == "instance"]
+
+
+def ignored_by(name: str) -> int:
+    return ignored_label(METRICS[name].target, IGNORE)
 
 
 def build(name: str, classes: int):
-    return METRICS.build(name, num_classes=classes, ignore_index=IGNORE)
+    return METRICS.build(name, num_classes=classes, ignore_index=ignored_by(name))
+
+
+def maps_for(name: str, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """labels and target as the metric's own kind of target has them."""
+    labels, target = map(torch.from_numpy, random_maps(classes))
+    return labels, target.masked_fill(target == IGNORE, ignored_by(name))
 
 
 def random_maps(classes: int, absent: int = 0, shape=(3, 20, 24)):
@@ -75,7 +88,7 @@ def test_names_before_any_update_and_all_void(name):
     metric = build(name, 4)
     before = metric.compute()
     assert all(math.isnan(value) for value in before.values())
-    void = torch.full((1, 5, 5), IGNORE)
+    void = torch.full((1, 5, 5), ignored_by(name))
     metric.update(torch.zeros_like(void), void, random_scores(void, 4))
     after = metric.compute()
     assert after.keys() == before.keys() and all(math.isnan(value) for value in after.values())
@@ -83,7 +96,7 @@ def test_names_before_any_update_and_all_void(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_batches_do_not_matter(name):
-    labels, target = map(torch.from_numpy, random_maps(4))
+    labels, target = maps_for(name, 4)
     whole, parts = build(name, 4), build(name, 4)
     out = random_scores(target, 4)["out"]
     whole.update(labels, target, {"out": out})
@@ -96,9 +109,9 @@ def test_batches_do_not_matter(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_ignored_changes_nothing(name):
-    labels, target = map(torch.from_numpy, random_maps(4))
+    labels, target = maps_for(name, 4)
     outputs = random_scores(target, 4)
-    ignored = target == IGNORE
+    ignored = target == ignored_by(name)
     plain, other = build(name, 4), build(name, 4)
     plain.update(labels, target, outputs)
     labels = torch.where(ignored, 99, labels)
@@ -106,7 +119,7 @@ def test_what_is_ignored_changes_nothing(name):
     assert plain.compute() == other.compute()
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", SEMANTIC)
 @pytest.mark.parametrize("stray", [4, -1, 254, 2**40])
 def test_a_target_that_is_no_class_is_refused(name, stray):
     labels, target = map(torch.from_numpy, random_maps(4))
@@ -114,6 +127,20 @@ def test_a_target_that_is_no_class_is_refused(name, stray):
     metric = build(name, 4)
     metric.update(labels, target, random_scores(target, 4))
     with pytest.raises(UserError, match="3 pixels .* none of the 4 classes, 0 to 3, nor ignored"):
+        metric.compute()
+    metric.reset()
+    metric.compute()
+
+
+@pytest.mark.parametrize("name", INSTANCE)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_negative_id_is_refused(name, which):
+    maps = maps_for(name, 4)
+    maps[which][0, 0, :3] = -7
+    maps[1 - which][0, 0, :3] = 1
+    metric = build(name, 4)
+    metric.update(*maps)
+    with pytest.raises(UserError, match="3 pixels have a negative id .* -1 is ignored"):
         metric.compute()
     metric.reset()
     metric.compute()
@@ -151,7 +178,7 @@ def test_update_never_waits_for_the_device(name):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", METRICS)
 def test_a_gpu_counts_the_same(name):
-    labels, target = map(torch.from_numpy, random_maps(19))
+    labels, target = maps_for(name, 19)
     outputs = random_scores(target, 19)
     here, there = build(name, 19), build(name, 19)
     here.update(labels, target, outputs)

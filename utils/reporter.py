@@ -17,6 +17,7 @@ from utils.tables import number, score_table
 log = logging.getLogger("segforge")
 
 Draw = Callable[[nn.Module], dict[str, np.ndarray]]
+KEPT = {"embedding_scatter"}  # pictures that the run's folder holds too
 ScoreBatch = Callable[[dict[str, Tensor], Any], tuple[str, float]]
 
 
@@ -96,6 +97,8 @@ class Reporter:
         if self.draw is not None:
             for tag, picture in self.draw(model).items():
                 self.folder.add_image(f"val/{tag}", picture, iteration)
+                if tag in KEPT:
+                    self.folder.keep_image(tag, picture, iteration)
         best = f": best {monitor.key} so far, {number(monitor.best)}" if improved else ""
         log.info("validation after iteration %d%s\n%s", iteration, best, score_table(scores))
         self.sums, self.batches = {}, 0

@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from utils import checkpoint
 from utils.errors import UserError
+from utils.image_io import write_png
 from utils.logger import write_to
 
 log = logging.getLogger("segforge")
@@ -61,6 +62,10 @@ class RunFolder:
         """Write an (H, W, 3) uint8 picture to TensorBoard."""
         if self.writer:
             self.writer.add_image(tag, image, iteration, dataformats="HWC")
+
+    def keep_image(self, tag: str, image: np.ndarray, iteration: int) -> None:
+        """Write an (H, W, 3) uint8 picture as pictures/<tag>_<iteration>.png."""
+        write_png(self.path / "pictures" / f"{tag}_{iteration:06d}.png", image)
 
     def flush(self) -> None:
         if self.writer:

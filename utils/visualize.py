@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from utils.instance_pictures import colorize_instances, instance_errors
+
 IGNORED = (255, 255, 255)
 ERROR = (220, 30, 40)
 RIGHT = (44, 48, 52)
@@ -20,6 +22,30 @@ def colorize(labels: np.ndarray, palette: list[list[int]]) -> np.ndarray:
     table[: len(palette)] = palette
     inside = (labels >= 0) & (labels < len(palette))
     return table[np.where(inside, labels, len(palette))]
+
+
+def draw_labels(labels: np.ndarray, target: str, palette: list[list[int]]) -> np.ndarray:
+    """A label map (H, W) as (H, W, 3) uint8, as the target of that name is drawn.
+
+    Args:
+        labels: Class ids or object ids.
+        target: "instance" for a colour an object; anything else for a colour a class.
+        palette: RGB of each class.
+    """
+    return colorize_instances(labels) if target == "instance" else colorize(labels, palette)
+
+
+def draw_errors(labels: np.ndarray, truth: np.ndarray, target: str, ignore: int) -> np.ndarray:
+    """What is wrong with a label map (H, W), as (H, W, 3) uint8.
+
+    Args:
+        labels: What was found.
+        truth: The target.
+        target: "instance" for the fate of each object; anything else for wrong pixels.
+        ignore: Label of `truth` that counts for nothing.
+    """
+    draw = instance_errors if target == "instance" else error_map
+    return draw(labels, truth, ignore)
 
 
 def overlay(
@@ -107,6 +133,26 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> np.ndarray:
                     color="white" if value > 55 else "black",
                 )
     figure.colorbar(picture, shrink=0.8)
+    return figure_array(figure)
+
+
+def draw_scatter(points: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Points in space, or in the plane where there are but two coordinates, as a picture.
+
+    Args:
+        points: (P, D), of which the first three coordinates are drawn.
+        labels: (P,) object of each point; those of background (0) are drawn small and grey.
+        colors: (P, 3) uint8 RGB of each point.
+    """
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    points = points[:, :3]
+    figure = Figure(figsize=(4, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot(projection="3d" if points.shape[1] == 3 else None)
+    inside = labels > 0
+    axes.scatter(*points[~inside].T, s=1, color="0.75")
+    axes.scatter(*points[inside].T, s=3, c=colors[inside] / 255)
+    axes.tick_params(labelsize=7)
     return figure_array(figure)
 
 

@@ -3,7 +3,16 @@
 from base.base_metric import METRICS, BaseMetric
 from utils.metrics.boundary_f import BoundaryF
 from utils.metrics.group import MetricGroup
+from utils.metrics.instance_scores import InstanceScores
 from utils.metrics.iou import IoU
 from utils.metrics.kitti_road import KittiRoad
 
-__all__ = ["METRICS", "BaseMetric", "BoundaryF", "IoU", "KittiRoad", "MetricGroup"]
+__all__ = [
+    "METRICS",
+    "BaseMetric",
+    "BoundaryF",
+    "InstanceScores",
+    "IoU",
+    "KittiRoad",
+    "MetricGroup",
+]

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
-from utils.metrics.counting import check_maps, is_outside, refuse_class, refuse_outside
+from utils.metrics.counting import UNIT, check_maps, is_outside, refuse_class, refuse_outside
 from utils.metrics.iou import mean
-
-UNIT = 2**40  # scores are summed as integers, so that their order does not matter
 
 
 @METRICS.register

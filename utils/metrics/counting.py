@@ -7,6 +7,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 
+UNIT = 2**40  # scores of images are summed as integers, so that their order does not matter
+
 
 def check_maps(labels: Tensor, target: Tensor) -> None:
     """Refuse maps that do not belong together.
@@ -67,4 +69,21 @@ def refuse_outside(pixels: int, num_classes: int, ignore_index: int) -> None:
             f"{pixels} pixels have a label or a target that is none of the {num_classes} classes, "
             f"0 to {num_classes - 1}, nor ignored ({ignore_index}); where it is the target's, "
             "train.py --check names the files"
+        )
+
+
+def refuse_negative(pixels: int, ignore_index: int) -> None:
+    """Refuse to score object maps with negative ids.
+
+    Args:
+        pixels: How many were seen.
+        ignore_index: Target value that is allowed besides.
+
+    Raises:
+        UserError: If there are any.
+    """
+    if pixels:
+        raise UserError(
+            f"{pixels} pixels have a negative id in the labels or the target; objects are 1 and "
+            f"above, background is 0, and {ignore_index} is ignored in the target"
         )
