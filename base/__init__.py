@@ -6,6 +6,7 @@ from base.base_loss import LOSSES, BaseLoss
 from base.base_metric import METRICS, BaseMetric
 from base.base_model import MODELS, BaseModel
 from base.base_trainer import TRAINERS, BaseTrainer
+from base.base_transform import TRANSFORMS, BaseTransform
 
 __all__ = [
     "DATASETS",
@@ -13,10 +14,12 @@ __all__ = [
     "METRICS",
     "MODELS",
     "TRAINERS",
+    "TRANSFORMS",
     "BaseDataLoader",
     "BaseDataset",
     "BaseLoss",
     "BaseMetric",
     "BaseModel",
     "BaseTrainer",
+    "BaseTransform",
 ]

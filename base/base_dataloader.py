@@ -171,7 +171,8 @@ def stack(items: list) -> dict[str, Any] | UserError:
         return UserError(
             f'images of a batch differ in size ({listed}); set "crop_size", or "batch_size": 1'
         )
-    batch = {"image": torch.stack([item["image"] for item in items])}
+    views = [view for view in ("image", "image2") if view in items[0]]
+    batch: dict[str, Any] = {view: torch.stack([item[view] for item in items]) for view in views}
     if "target" in items[0]:
         targets = [item["target"] for item in items]
         batch["target"] = (

@@ -144,12 +144,17 @@ class BaseDataset(Dataset, ABC):
         return sample
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """`{"image" (C,H,W) float32, "target" (H,W) int64 or a dict of them, "name", "meta"}`."""
+        """`{"image" (C,H,W) float32, "target" (H,W) int64 or a dict of them, "name", "meta"}`.
+
+        "image2", a second view of the same form, is there where a SecondView makes one.
+        """
         sample = self.sample(key)
         maps = {
             name: torch.from_numpy(label.astype(np.int64)) for name, label in sample.maps.items()
         }
         item = {"image": self.normalization(sample.image), "name": sample.name, "meta": sample.meta}
+        if sample.image2 is not None:
+            item["image2"] = self.normalization(sample.image2)
         if maps:
             item["target"] = maps if len(maps) > 1 else next(iter(maps.values()))
         return item

@@ -305,6 +305,21 @@ def test_drop_last_that_leaves_nothing():
         BaseDataLoader(data, batch_size=4, drop_last=True)
 
 
+def test_second_views_reach_the_batch():
+    darker = {"type": "Gamma", "args": {"gamma": [2.0, 2.0]}}
+    transforms = [
+        {"type": "RandomCrop", "args": {"size": 24}},
+        {"type": "SecondView", "args": {"transforms": [darker]}},
+    ]
+    section = {"type": "Shapes", "args": {"length": 4, "size": 32, "batch_size": 4}}
+    dataset = make_dataset(section, None, transforms, training=True)
+    batch = next(iter(make_loader(section, dataset, True)))
+    assert batch["image"].shape == batch["image2"].shape == (4, 3, 24, 24)
+    assert batch["image2"].dtype == torch.float32
+    first, second = (dataset.normalization.undo(batch[k][0]) for k in ("image", "image2"))
+    assert np.abs((first / 255) ** 2 * 255 - second).max() <= 1, "the same place, darker"
+
+
 # --- normalisation --------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -28,15 +30,31 @@ def warp(**args):
     return TRANSFORMS.build({"type": "Warp", "args": args})
 
 
+BLUR = [{"type": "Blur"}]
+ARGS = {
+    "CenterCrop": {"size": 24},
+    "OneOf": {"transforms": BLUR},
+    "RandomApply": {"transforms": BLUR},
+    "RandomCrop": {"size": 24},
+    "RandomResizedCrop": {"size": 24},
+    "Resize": {"size": 24},
+    "SecondView": {"transforms": BLUR},
+}
+NEED_RGB = ("ColorJitter", "Grayscale")
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_every_transform_keeps_form_and_follows_the_generator(name, dtype, channels):
-    transform = TRANSFORMS.build(name)
-    results = [
-        transform(sample(dtype=dtype, channels=channels), np.random.default_rng(seed))
-        for seed in (1, 1)
-    ]
+    transform = TRANSFORMS.build({"type": name, "args": ARGS.get(name, {})})
+    given = sample(dtype=dtype, channels=channels)
+    given.image.setflags(write=False)  # as an image in a cache is
+    if name in NEED_RGB and channels != 3:
+        with pytest.raises(UserError, match=f"{name} needs images of 3 channels.*not {channels}"):
+            transform(given, np.random.default_rng(1))
+        return
+    results = [transform(replace(given), np.random.default_rng(seed)) for seed in (1, 1)]
     for result in results:
         assert result.image.dtype == dtype and result.image.shape[2] == channels
         assert result.maps["semantic"].shape == result.image.shape[:2]
@@ -127,6 +145,7 @@ def test_flags():
         "rotate": 10.0,
         "flip": True,
         "center": False,
+        "rare_class_crops": False,
     }
     only_size = augmentation(False, None, 32, True, True)
     assert only_size == [
@@ -137,8 +156,8 @@ def test_flags():
 @pytest.mark.parametrize(
     "name, args, message",
     [
-        ("Warp", {"scale": (2.0, 1.0)}, "give the lowest and highest factor"),
-        ("Warp", {"crop_size": 0}, "must be above zero"),
+        ("Warp", {"scale": (2.0, 1.0)}, "give the lowest and highest, above 0"),
+        ("Warp", {"crop_size": 0}, "a side below 1 pixel"),
         ("Blur", {"sigma": (1.0, 0.0)}, "give the lowest and the highest"),
         ("BrightnessContrast", {"contrast": 2.0}, "they go from 0 to 1"),
     ],

@@ -11,6 +11,7 @@ def augmentation(
     flip: bool = False,
     rotate: bool | float = False,
     blur: bool = False,
+    rare_class_crops: bool | float = False,
 ) -> list[dict]:
     """Sections of TRANSFORMS for the flags of a training loader.
 
@@ -24,12 +25,15 @@ def augmentation(
         flip: Mirror left to right half of the time.
         rotate: Rotate by a random angle, up to 10 degrees or the number given, either way.
         blur: Gaussian blur of a random sigma of 0 to 1 pixel.
+        rare_class_crops: Draw a crop again, up to ten times, where one class fills more than 0.75
+            of its labelled pixels, or more than the share given.
     """
     bounds = (0.5, 2.0) if scale is True else scale or (1.0, 1.0)
     degrees = 10.0 if rotate is True else float(rotate)
     warp = {"base_size": base_size, "crop_size": crop_size, "center": not augment}
     if augment:
         warp |= {"scale": list(bounds), "rotate": degrees, "flip": flip}
+        warp["rare_class_crops"] = rare_class_crops
     sections = [{"type": "Warp", "args": warp}]
     if augment and blur:
         sections.append({"type": "Blur", "args": {}})

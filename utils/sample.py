@@ -24,10 +24,11 @@ class Sample:
     Attributes:
         name: Name of the sample.
         image: (H, W, C) uint8 or uint16.
-        maps: Label maps by name ("semantic", "instance"), each (H, W) int32.
+        maps: Label maps by name ("semantic", "instance"), each (H, W) of whole numbers.
         border: Value that fills what lies outside the image: `"image"` a colour of C numbers, and
             for each map its ignored label.
         meta: What a metric may need, and the original size.
+        image2: A second view of the same geometry, where SecondView makes one.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Sample:
     maps: dict[str, np.ndarray]
     border: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    image2: np.ndarray | None = None
