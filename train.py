@@ -122,8 +122,8 @@ def make_validation(
         dataset, train_set.classes, train_set.channels, [*loss.sections, *config["metric"]]
     )
     check_dataset(dataset)
-    predictor = PREDICTORS.build(config["predictor"])
     labeler = LABELERS.build(config["labeler"])
+    predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
     metric = MetricGroup(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
