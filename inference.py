@@ -20,6 +20,7 @@ from utils.device import autocast, autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_image, write_png
 from utils.normalization import Normalization
+from utils.postprocess.command_line import chosen_postprocess
 from utils.predictors import PREDICTORS
 from utils.predictors.command_line import chosen_predictor
 from utils.scoring import make_postprocess
@@ -58,7 +59,7 @@ class Predict:
     def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
         """Predict and post-process by these sections from here on."""
         self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
-        self.postprocess = make_postprocess(postprocess)
+        self.postprocess = make_postprocess(postprocess, self.classes)
 
     @torch.no_grad()
     def outputs(self, image: np.ndarray) -> dict[str, Tensor]:
@@ -74,9 +75,10 @@ class Predict:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Label map (H, W) int64 of an image (H, W, 3) uint8 RGB, or as the model was trained."""
-        labels = self.labeler(self.outputs(image))
+        outputs = self.outputs(image)
+        labels = self.labeler(outputs)
         if self.postprocess is not None:
-            labels = self.postprocess(labels)
+            labels = self.postprocess(labels, outputs)
         return labels[0].cpu().numpy()
 
 
@@ -97,7 +99,10 @@ def load_as_asked(args: argparse.Namespace) -> Predict:
     """The model of a command line, with its device and predictor."""
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
-    predict.use(chosen_predictor(args, predict.config["predictor"]), predict.config["postprocess"])
+    predict.use(
+        chosen_predictor(args, predict.config["predictor"]),
+        chosen_postprocess(args.postprocess, predict.config["postprocess"]),
+    )
     return predict
 
 

@@ -128,7 +128,7 @@ def make_validation(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
     dtype = autocast_dtype(config["trainer"]["amp"], device)
-    postprocess = make_postprocess(config["postprocess"])
+    postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(
         evaluate,
         loader=make_loader(config["val_loader"], dataset, False),

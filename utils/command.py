@@ -12,6 +12,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.interrupt import Interrupted
 from utils.logger import start_logging
+from utils.postprocess.command_line import add_postprocess_option
 from utils.predictors.command_line import add_predictor_options
 
 
@@ -56,6 +57,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_common_options(parser)
     parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
     add_predictor_options(parser)
+    add_postprocess_option(parser)
 
 
 def import_packages(names: list[str]) -> None:

@@ -25,7 +25,7 @@ def make_preview(
     labeler: Labeler,
     device: torch.device,
     dtype: torch.dtype | None,
-    postprocess: Callable[[Tensor], Tensor] | None = None,
+    postprocess: Callable[[Tensor, dict[str, Tensor]], Tensor] | None = None,
 ) -> Callable[[nn.Module], dict[str, np.ndarray]]:
     """A function from a model to `{"input_truth_prediction": sheet}` of a few fixed images."""
     indices = np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int).tolist()
@@ -41,7 +41,7 @@ def make_preview(
                 outputs = predictor(model, item["image"][None].to(device))
             labels = labeler(outputs)
             if postprocess is not None:
-                labels = postprocess(labels)
+                labels = postprocess(labels, outputs)
             target = item["target"]
             truth = next(iter(target.values())) if isinstance(target, dict) else target
             rows.append(
