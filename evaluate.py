@@ -8,13 +8,10 @@ import logging
 import math
 from pathlib import Path
 
-import torch
-
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
-from inference import Predict, load
+from inference import Predict, load_as_asked
 from utils.command import add_model_options, import_packages, run
-from utils.device import choose_devices
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
 from utils.image_io import write_png
@@ -53,8 +50,7 @@ def metric_of(predict: Predict, sections: list[dict]) -> MetricGroup:
 
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
-    device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
-    predict = load(args.model, device, args.mode)
+    predict = load_as_asked(args)
     section = split_section(predict.config, args.split, args.data_dir)
     check_section(section, "dataset", f"data set {section['type']}")
     dataset = make_dataset(
@@ -72,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
         predict.predictor,
         predict.labeler,
         metric,
-        device,
+        predict.device,
         dtype=predict.dtype,
         postprocess=predict.postprocess,
         visit=gallery.visit,

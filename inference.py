@@ -20,7 +20,9 @@ from utils.device import autocast, autocast_dtype, choose_devices
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_image, write_png
 from utils.normalization import Normalization
+from utils.postprocess.command_line import chosen_postprocess
 from utils.predictors import PREDICTORS
+from utils.predictors.command_line import chosen_predictor
 from utils.scoring import make_postprocess
 from utils.visualize import overlay
 
@@ -37,7 +39,7 @@ class Predict:
         config: The run's config, resolved.
     """
 
-    def __init__(self, state: dict, device: torch.device, source: Path | str, mode: str | None):
+    def __init__(self, state: dict, device: torch.device, source: Path | str):
         config = state["config"]
         self.config, self.device = config, device
         self.classes, self.palette = state["classes"], state["palette"]
@@ -50,10 +52,14 @@ class Predict:
         if config["trainer"]["channels_last"]:
             model = model.to(memory_format=torch.channels_last)
         self.model = model.to(device).eval()
-        self.predictor = PREDICTORS.build(by_mode(mode) if mode else config["predictor"])
         self.labeler = LABELERS.build(config["labeler"])
-        self.postprocess = make_postprocess(config["postprocess"])
+        self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
+
+    def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
+        """Predict and post-process by these sections from here on."""
+        self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
+        self.postprocess = make_postprocess(postprocess, self.classes)
 
     @torch.no_grad()
     def outputs(self, image: np.ndarray) -> dict[str, Tensor]:
@@ -69,33 +75,35 @@ class Predict:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Label map (H, W) int64 of an image (H, W, 3) uint8 RGB, or as the model was trained."""
-        labels = self.labeler(self.outputs(image))
+        outputs = self.outputs(image)
+        labels = self.labeler(outputs)
         if self.postprocess is not None:
-            labels = self.postprocess(labels)
+            labels = self.postprocess(labels, outputs)
         return labels[0].cpu().numpy()
 
 
-def load(path: str | Path, device: str | torch.device = "cpu", mode: str | None = None) -> Predict:
+def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
     """Load a checkpoint for use from Python: `labels = load("best_model.pth")(image)`.
 
     Args:
         path: A checkpoint of a run; its moving average is taken where it has one.
         device: Where to run.
-        mode: Name of a predictor in place of the checkpoint's, such as "whole".
 
     Raises:
         UserError: If the file is missing, damaged, refused, or does not fit its own architecture.
     """
-    return Predict(checkpoint.load_run(path), torch.device(device), path, mode)
+    return Predict(checkpoint.load_run(path), torch.device(device), path)
 
 
-def by_mode(mode: str) -> str:
-    """The predictor a `--mode` means: its name, in any case.
-
-    Raises:
-        UserError: If there is none.
-    """
-    return next((name for name in PREDICTORS if name.lower() == mode.lower()), mode)
+def load_as_asked(args: argparse.Namespace) -> Predict:
+    """The model of a command line, with its device and predictor."""
+    device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
+    predict = load(args.model, device)
+    predict.use(
+        chosen_predictor(args, predict.config["predictor"]),
+        chosen_postprocess(args.postprocess, predict.config["postprocess"]),
+    )
+    return predict
 
 
 def save_palette(path: Path, _: np.ndarray, labels: np.ndarray, predict: Predict) -> None:
@@ -161,9 +169,7 @@ def refuse_overwriting(targets: dict[Path, Path]) -> None:
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
     images = find_images(args.images, args.extension)
-    predict = load(
-        args.model, choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0], args.mode
-    )
+    predict = load_as_asked(args)
     root = args.images if args.images.is_dir() else args.images.parent
     targets = {path: args.output / path.relative_to(root).with_suffix("") for path in images}
     refuse_overwriting(targets)

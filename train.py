@@ -120,13 +120,13 @@ def make_validation(
     )
     require_alike(dataset, train_set.classes, train_set.channels, [*loss.reads, *config["metric"]])
     check_dataset(dataset)
-    predictor = PREDICTORS.build(config["predictor"])
     labeler = LABELERS.build(config["labeler"])
+    predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
     metric = MetricGroup(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
     dtype = autocast_dtype(config["trainer"]["amp"], device)
-    postprocess = make_postprocess(config["postprocess"])
+    postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(
         evaluate,
         loader=make_loader(config["val_loader"], dataset, False),

@@ -12,6 +12,8 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.interrupt import Interrupted
 from utils.logger import start_logging
+from utils.postprocess.command_line import add_postprocess_option
+from utils.predictors.command_line import add_predictor_options
 
 
 def run(work: Callable[[], None]) -> int:
@@ -51,10 +53,11 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a command that works with a trained model."""
+    """The options of a command that predicts with a trained model."""
     add_common_options(parser)
     parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
-    parser.add_argument("--mode", help="predictor, such as whole (the checkpoint's)")
+    add_predictor_options(parser)
+    add_postprocess_option(parser)
 
 
 def import_packages(names: list[str]) -> None:

@@ -29,7 +29,7 @@ def evaluate(
     device: torch.device,
     loss: nn.Module | None = None,
     dtype: torch.dtype | None = None,
-    postprocess: Callable[[Tensor], Tensor] | None = None,
+    postprocess: Callable[[Tensor, dict[str, Tensor]], Tensor] | None = None,
     visit: Visit | None = None,
     title: str = "validating",
     check: Callable[[], None] = lambda: None,
@@ -45,7 +45,7 @@ def evaluate(
         device: Where the model is.
         loss: Adds "val_loss", the mean over images of the sum of its terms.
         dtype: Mixed precision, or None for float32.
-        postprocess: Called on label maps.
+        postprocess: Called on label maps and the outputs they were made of.
         visit: Called with each sample, its label map (1, H, W) and its outputs (1, C, H, W).
         title: Over the progress bar.
         check: Called before each batch; may raise to stop.
@@ -64,7 +64,7 @@ def evaluate(
                     outputs = predictor(model, batch["image"].to(device, non_blocking=True))
                 labels = labeler(outputs)
                 if postprocess is not None:
-                    labels = postprocess(labels)
+                    labels = postprocess(labels, outputs)
                 metric.update(labels, target, outputs, batch["meta"])
                 images += len(group)
                 if loss is not None:

@@ -22,6 +22,7 @@ PREDICTION = "prediction"
 POINTS = 1500  # of the objects of one image in a scatter, and as many of its background
 
 
+<<<<<<< HEAD
 class Preview:
     """From a model to pictures by tag, of a few fixed images.
 
@@ -61,13 +62,45 @@ class Preview:
         self.embeddings = [name for name, target in targets.items() if target == "instance"]
         apart = set(targets) - set(self.embeddings) if scored == "instance" else set()
         self.classes = [name for name in targets if name in apart]
+=======
+def make_preview(
+    dataset: BaseDataset,
+    predictor: Predictor,
+    labeler: Labeler,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    postprocess: Callable[[Tensor, dict[str, Tensor]], Tensor] | None = None,
+) -> Callable[[nn.Module], dict[str, np.ndarray]]:
+    """A function from a model to `{"input_truth_prediction": sheet}` of a few fixed images."""
+    indices = np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int).tolist()
+>>>>>>> answers
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, np.ndarray]:
         was_training = model.training
         model.eval()
+<<<<<<< HEAD
         items = [self.dataset[index] for index in self.indices]
         found = [self._predict(model, item["image"]) for item in items]
+=======
+        rows = []
+        for index in indices:
+            item = dataset[index]
+            with autocast(device, dtype):
+                outputs = predictor(model, item["image"][None].to(device))
+            labels = labeler(outputs)
+            if postprocess is not None:
+                labels = postprocess(labels, outputs)
+            target = item["target"]
+            truth = next(iter(target.values())) if isinstance(target, dict) else target
+            rows.append(
+                [
+                    dataset.normalization.undo(item["image"]),
+                    colorize(truth.numpy(), dataset.palette),
+                    colorize(labels[0].cpu().numpy(), dataset.palette),
+                ]
+            )
+>>>>>>> answers
         model.train(was_training)
         components = {
             name: PrincipalComponents(maps[name] for maps in found) for name in self.embeddings

@@ -15,6 +15,8 @@ from utils.postprocess import POSTPROCESSORS
 from utils.predictors import PREDICTORS
 from utils.registry import parameters
 
+Postprocess = Callable[[Tensor, dict[str, Tensor]], Tensor]
+
 
 def with_defaults(config: dict) -> dict:
     """The config with predictor, labeler and metric filled in from its first loss."""
@@ -35,6 +37,7 @@ def with_defaults(config: dict) -> dict:
     return full
 
 
+<<<<<<< HEAD
 def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
     """The labeler's section with the arguments that the loss on the same output tells it.
 
@@ -54,6 +57,13 @@ def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
 def make_postprocess(sections: Sequence[dict]) -> Callable[[Tensor], Tensor] | None:
     """The steps of a config's `postprocess` as one, or None."""
     steps = [POSTPROCESSORS.build(section) for section in sections]
+=======
+def make_postprocess(sections: Sequence[dict], class_names: Sequence[str]) -> Postprocess | None:
+    """The steps of a config's `postprocess` as one function of (labels, outputs), or None."""
+    steps = [POSTPROCESSORS.build(section, class_names=class_names) for section in sections]
+>>>>>>> answers
     if not steps:
         return None
-    return lambda labels: functools.reduce(lambda found, step: step(found), steps, labels)
+    return lambda labels, outputs: functools.reduce(
+        lambda found, step: step(found, outputs), steps, labels
+    )

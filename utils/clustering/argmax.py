@@ -16,9 +16,11 @@ class Argmax(Labeler):
     """
 
     cheap = True
+    pixelwise = True
 
     def __init__(self, output: str = "out"):
         self.output = output
+        self.scores = (output,)
 
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         scores = outputs[self.output]

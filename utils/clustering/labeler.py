@@ -16,9 +16,15 @@ class Labeler(ABC):
 
     Attributes:
         cheap: Fast enough to label training batches for the progress bar.
+        pixelwise: Labels each pixel from its own channels alone, so that an image may be labelled
+            in parts.
+        scores: Names of the outputs it reads as class scores. Predictors that average several
+            predictions average these as probabilities.
     """
 
     cheap = False
+    pixelwise = False
+    scores: tuple[str, ...] = ()
 
     @abstractmethod
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:

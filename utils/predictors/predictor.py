@@ -8,11 +8,17 @@ from torch import Tensor, nn
 
 from utils.registry import Registry
 
-PREDICTORS = Registry("predictor")
+PREDICTORS = Registry("predictor", supplied=("scores",))
 
 
 class Predictor(ABC):
-    """Runs a model over images of any size."""
+    """Runs a model over images of any size.
+
+    A predictor that averages several predictions of a pixel has a constructor argument `scores`,
+    which the program passes: the names of the outputs that the run's labeler reads as class scores.
+    Those are averaged as probabilities and given back as their logarithm, so that whoever reads
+    scores goes on working; all other outputs, such as embeddings, are averaged as they are.
+    """
 
     @abstractmethod
     def __call__(self, model: nn.Module, image: Tensor) -> dict[str, Tensor]:
