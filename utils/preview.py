@@ -22,7 +22,6 @@ PREDICTION = "prediction"
 POINTS = 1500  # of the objects of one image in a scatter, and as many of its background
 
 
-<<<<<<< HEAD
 class Preview:
     """From a model to pictures by tag, of a few fixed images.
 
@@ -37,7 +36,7 @@ class Preview:
         labeler: Makes label maps of the outputs.
         device: Where the model is.
         dtype: Mixed precision, or None for float32.
-        postprocess: Called on label maps.
+        postprocess: Called on label maps and the outputs they come from.
         heads: Sections with "output" and "target": what each output of the model is trained for.
         scored: Target that the labeler's map is compared with.
     """
@@ -49,7 +48,7 @@ class Preview:
         labeler: Labeler,
         device: torch.device,
         dtype: torch.dtype | None,
-        postprocess: Callable[[Tensor], Tensor] | None,
+        postprocess: Callable[[Tensor, dict[str, Tensor]], Tensor] | None,
         heads: Sequence[dict],
         scored: str,
     ):
@@ -62,45 +61,13 @@ class Preview:
         self.embeddings = [name for name, target in targets.items() if target == "instance"]
         apart = set(targets) - set(self.embeddings) if scored == "instance" else set()
         self.classes = [name for name in targets if name in apart]
-=======
-def make_preview(
-    dataset: BaseDataset,
-    predictor: Predictor,
-    labeler: Labeler,
-    device: torch.device,
-    dtype: torch.dtype | None,
-    postprocess: Callable[[Tensor, dict[str, Tensor]], Tensor] | None = None,
-) -> Callable[[nn.Module], dict[str, np.ndarray]]:
-    """A function from a model to `{"input_truth_prediction": sheet}` of a few fixed images."""
-    indices = np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int).tolist()
->>>>>>> answers
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, np.ndarray]:
         was_training = model.training
         model.eval()
-<<<<<<< HEAD
         items = [self.dataset[index] for index in self.indices]
         found = [self._predict(model, item["image"]) for item in items]
-=======
-        rows = []
-        for index in indices:
-            item = dataset[index]
-            with autocast(device, dtype):
-                outputs = predictor(model, item["image"][None].to(device))
-            labels = labeler(outputs)
-            if postprocess is not None:
-                labels = postprocess(labels, outputs)
-            target = item["target"]
-            truth = next(iter(target.values())) if isinstance(target, dict) else target
-            rows.append(
-                [
-                    dataset.normalization.undo(item["image"]),
-                    colorize(truth.numpy(), dataset.palette),
-                    colorize(labels[0].cpu().numpy(), dataset.palette),
-                ]
-            )
->>>>>>> answers
         model.train(was_training)
         components = {
             name: PrincipalComponents(maps[name] for maps in found) for name in self.embeddings
@@ -124,7 +91,9 @@ def make_preview(
         with autocast(self.device, self.dtype):
             outputs = self.predictor(model, image[None].to(self.device))
         labels = self.labeler(outputs)
-        found = {PREDICTION: labels if self.postprocess is None else self.postprocess(labels)}
+        if self.postprocess is not None:
+            labels = self.postprocess(labels, outputs)
+        found = {PREDICTION: labels}
         found |= {name: Argmax(name)(outputs) for name in self.classes}
         found |= {name: outputs[name].float() for name in self.embeddings}
         return {name: each[0].cpu().numpy() for name, each in found.items()}

@@ -37,7 +37,6 @@ def with_defaults(config: dict) -> dict:
     return full
 
 
-<<<<<<< HEAD
 def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
     """The labeler's section with the arguments that the loss on the same output tells it.
 
@@ -54,14 +53,9 @@ def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
     return {**labeler, "args": {**told, **labeler["args"]}}
 
 
-def make_postprocess(sections: Sequence[dict]) -> Callable[[Tensor], Tensor] | None:
-    """The steps of a config's `postprocess` as one, or None."""
-    steps = [POSTPROCESSORS.build(section) for section in sections]
-=======
 def make_postprocess(sections: Sequence[dict], class_names: Sequence[str]) -> Postprocess | None:
     """The steps of a config's `postprocess` as one function of (labels, outputs), or None."""
     steps = [POSTPROCESSORS.build(section, class_names=class_names) for section in sections]
->>>>>>> answers
     if not steps:
         return None
     return lambda labels, outputs: functools.reduce(
