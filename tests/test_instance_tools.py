@@ -322,6 +322,24 @@ def test_sample_cityscapes_without_images(tmp_path, capsys):
     assert "holds no <city>/*_gtFine_instanceIds.png" in capsys.readouterr().err
 
 
+def test_sample_real_cityscapes(real_data, tmp_path, capsys):
+    """Forty of a hundred cars, as exactly as whole cars allow; the files are as large as before."""
+    for kind in ("gtFine", "leftImg8bit"):
+        city = tmp_path / kind / "train" / "aachen"
+        city.mkdir(parents=True)
+        for path in (real_data / "cityscapes_mini" / kind / "train" / "aachen").iterdir():
+            (city / path.name).symlink_to(path)
+    words = ("--data-dir", tmp_path, "--splits", "train", "--classes", "car", "--ratios", 0.4)
+    assert tool("sample_instances", "cityscapes", *words) == 0
+    kept, _, total = re.search(r"car 0.4: (\d+) (of) (\d+)", capsys.readouterr().out).groups()
+    assert abs(int(kept) - 0.4 * int(total)) <= 5
+    path = next((tmp_path / "gtFine/train/aachen/car/0.4").iterdir())
+    sampled, whole = read_label(path), read_label(tmp_path / "gtFine/train/aachen" / path.name)
+    assert sampled.dtype == np.uint16 and sampled.shape == (1024, 2048)
+    assert (whole[sampled > 0] == sampled[sampled > 0]).all()
+    assert set(np.unique(sampled).tolist()) <= {0, *range(26000, 27000)}
+
+
 # --- dataset_statistics ---------------------------------------------------------------------------
 
 
