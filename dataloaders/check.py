@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from base.base_dataset import BaseDataset
+from dataloaders.pieces import hint_at_classes
 from utils.errors import UserError
 from utils.sample import Entry
 
@@ -64,6 +65,8 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
         log.warning(
             "%s %s: no pixel of %s", type(dataset).__name__, dataset.split, ", ".join(absent)
         )
+    if "instance" in dataset.targets:
+        hint_at_classes(dataset)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_text(json.dumps({"counts": counts}))
