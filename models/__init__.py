@@ -7,6 +7,7 @@ from models.enet import ENet
 from models.fcn import FCN
 from models.fpn import FPN
 from models.gcn import GCN
+from models.mean_teacher import MeanTeacher
 from models.pspnet import PSPNet
 from models.segnet import SegNet
 from models.segresnet import SegResNet
@@ -22,6 +23,7 @@ __all__ = [
     "FPN",
     "GCN",
     "MODELS",
+    "MeanTeacher",
     "BaseModel",
     "DeepLabV3Plus",
     "PSPNet",

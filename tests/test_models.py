@@ -16,6 +16,7 @@ from models.blocks.context import ASPP
 from models.encoders import ALIASES, ENCODERS, make_encoder
 from utils.errors import UserError
 from utils.optimizers import make_optimizer
+from utils.outputs import beside
 
 SIZES = [(64, 64), (65, 97), (90, 71)]
 SMALL = {"SegNet": "vgg13_bn", "FCN": "vgg13_bn"}  # the others run on a ResNet-18
@@ -23,8 +24,13 @@ TRACED = (96, 128)
 
 
 def build(name: str, channels=3, **args):
-    """The model on a small backbone, where it takes one, unless the test names another."""
+    """The model on a small backbone, where it takes one, unless the test names another.
+
+    A model around another is given a UNet, and the arguments go to that one.
+    """
     torch.manual_seed(0)
+    if "model" in inspect.signature(MODELS[name]).parameters:
+        args = {"model": {"type": "UNet", "args": {"backbone": "resnet18", **args}}}
     if "backbone" in inspect.signature(MODELS[name]).parameters:
         args = {"backbone": SMALL.get(name, "resnet18"), **args}
     return MODELS.build({"type": name, "args": args}, out_channels=channels)
@@ -34,13 +40,20 @@ def random_image(size=(64, 64), batch=2, channels=3):
     return torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(1))
 
 
+def expected_names(name: str, *outputs: str) -> set[str]:
+    """Names of a model's outputs in evaluation."""
+    teacher = {beside("teacher", output) for output in outputs if name == "MeanTeacher"}
+    return {*outputs} | teacher
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_output_has_the_images_size(name, size):
     model = build(name).eval()
     with torch.no_grad():
         outputs = model(random_image(size, 1))
-    assert list(outputs) == ["out"] and outputs["out"].shape == (1, 3, *size)
+    assert set(outputs) == expected_names(name, "out")
+    assert all(out.shape == (1, 3, *size) for out in outputs.values())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -55,15 +68,15 @@ def test_odd_sizes_as_it_is_by_default(name, size):
 def test_backward_reaches_every_parameter(name):
     model = build(name).train()
     sum(out.square().mean() for out in model(random_image()).values()).backward()
-    still = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not still
+    trained = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    assert trained and not [k for k, p in trained.items() if p.grad is None or not p.grad.any()]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_named_heads(name):
     outputs = build(name, {"semantic": 2, "embedding": 8})(random_image())
     assert outputs["semantic"].shape[1] == 2 and outputs["embedding"].shape[1] == 8
-    assert set(outputs) == {"semantic", "embedding"}
+    assert set(outputs) == expected_names(name, "semantic", "embedding")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,7 +85,7 @@ def test_parameters_are_in_one_group_each(name):
     with torch.device("meta"):
         model = MODELS.build(name, out_channels=3)
     grouped = [id(p) for group in model.parameter_groups().values() for p in group]
-    named = [id(p) for _, p in model.named_parameters(remove_duplicate=False)]
+    named = [id(p) for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]
     assert sorted(grouped) == sorted(named)
 
 
@@ -416,7 +429,7 @@ def test_every_parameter_is_in_one_group_of_the_optimizer(name):
     section = {"type": "SGD", "args": {"lr": 1.0}, "differential_lr": True}
     groups = make_optimizer({**section, "decay_norm_and_bias": False}, model).param_groups
     grouped = [id(p) for group in groups for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.slow

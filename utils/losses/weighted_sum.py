@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from base.base_loss import LOSSES
 from utils.errors import UserError
+from utils.outputs import beside
 from utils.targets import ignored_label, pick
 
 
@@ -84,17 +85,11 @@ class WeightedSum(nn.Module):
         for part, loss in zip(self.sections, self.losses, strict=True):
             chosen = {"out": outputs[part["output"]]}
             for name in ("aux", *loss.reads):
-                name_of = beside(name, part["output"])
-                if name_of in outputs:
-                    chosen[name] = outputs[name_of]
+                if (given := beside(name, part["output"])) in outputs:
+                    chosen[name] = outputs[given]
             maps = {name: target[name] for name in loss.maps}
             for name, term in loss(chosen, pick(target, part["target"]), **maps).items():
                 name = name if part["output"] == "out" else f"{part['output']}_{name}"
                 again = sum(key.split("#")[0] == name for key in terms)
                 terms[f"{name}#{again + 1}" if again else name] = part["weight"] * term
         return terms
-
-
-def beside(name: str, output: str) -> str:
-    """Name of a further output, "aux" or "teacher", of the head that gives `output`."""
-    return name if output == "out" else f"{name}_{output}"
