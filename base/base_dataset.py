@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from base.base_dataloader import BaseDataLoader
 from utils.augmentation import augmentation
+from utils.entries import EntryList
 from utils.errors import UserError
 from utils.image_io import read_image, read_label
 from utils.normalization import Normalization, make_normalization
@@ -47,7 +48,7 @@ class BaseDataset(Dataset, ABC):
         channels: Channels of an image.
         mean, std: Statistics of the images, 0 to 1 a channel, for `"normalize": "dataset"`.
         targets: Label maps it gives: "semantic", "instance", or both.
-        entries: What `list_entries` found.
+        entries: What `list_entries` found, as a sequence that takes little memory.
 
     Raises:
         UserError: If the split is empty, or ignore_index is the id of a class.
@@ -71,7 +72,7 @@ class BaseDataset(Dataset, ABC):
         self.seed = 0
         self.transform: Callable[[Sample, np.random.Generator], Sample] | None = None
         self.normalization = Normalization()
-        self.entries = self.list_entries()
+        self.entries = EntryList(self.list_entries())
         if not self.entries:
             raise UserError(f"split {split!r} of {type(self).__name__} in {data_dir} has no images")
 
