@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from base.base_dataloader import BaseDataLoader
 from utils.augmentation import augmentation
+from utils.cache import SampleCache, make_cache
 from utils.entries import EntryList
 from utils.errors import UserError
 from utils.image_io import read_image, read_label
@@ -27,6 +28,7 @@ DATASETS = Registry(
         BaseDataLoader: ("dataset", "seed", "training"),
         augmentation: (),
         make_normalization: ("dataset",),
+        make_cache: ("dataset",),
     },
 )
 
@@ -72,6 +74,7 @@ class BaseDataset(Dataset, ABC):
         self.seed = 0
         self.transform: Callable[[Sample, np.random.Generator], Sample] | None = None
         self.normalization = Normalization()
+        self.cache: SampleCache | None = None
         self.entries = EntryList(self.list_entries())
         if not self.entries:
             raise UserError(f"split {split!r} of {type(self).__name__} in {data_dir} has no images")
@@ -118,6 +121,7 @@ class BaseDataset(Dataset, ABC):
         transform: Callable[[Sample, np.random.Generator], Sample] | None,
         normalization: Normalization,
         seed: int = 0,
+        cache: SampleCache | None = None,
     ) -> None:
         """Set what happens between disk and batch.
 
@@ -125,8 +129,10 @@ class BaseDataset(Dataset, ABC):
             transform: Augmentation, or None for none.
             normalization: From pixel values to the network's.
             seed: Random numbers of a sample come from (seed, epoch, index) alone.
+            cache: Keeps what `read` gives, or None.
         """
         self.transform, self.normalization, self.seed = transform, normalization, seed
+        self.cache = cache
 
     def border(self) -> dict[str, Any]:
         """Fill values for what lies outside an image."""
@@ -135,7 +141,8 @@ class BaseDataset(Dataset, ABC):
     def sample(self, key: int | tuple[int, int]) -> Sample:
         """The augmented sample before it becomes tensors; key is an index or (epoch, index)."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        sample = self.read(self.entries[index])
+        entry = self.entries[index]
+        sample = self.cache.get(entry, self.read) if self.cache else self.read(entry)
         sample.meta["size"] = sample.image.shape[:2]
         if self.transform is not None:
             scale = np.iinfo(sample.image.dtype).max
