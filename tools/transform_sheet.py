@@ -18,11 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from dataloaders import TRANSFORMS  # noqa: E402
 from utils.sample import Sample  # noqa: E402
 
-HEIGHT, WIDTH, DRAWS = 72, 108, 5
+HEIGHT, WIDTH, DRAWS = 72, 108, 4
 ARGS = {
     "CenterCrop": {"size": [54, 81]},
     "Grayscale": {"p": 0.5},
-    "Noise": {"std": [0.05, 0.1]},
     "RandomCrop": {"size": [54, 81]},
     "RandomResizedCrop": {"size": [72, 108], "scale": [0.2, 0.8]},
     "Resize": {"size": [54, 54]},
@@ -89,7 +88,7 @@ def main() -> None:
     half = -(-len(rows) // 2)
     rows += [np.full_like(rows[0], 255)] * (2 * half - len(rows))
     sheet = np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
-    Image.fromarray(sheet).quantize(192).save(path, optimize=True)
+    Image.fromarray(sheet).save(path, optimize=True)
     print(f"{path} written, {path.stat().st_size // 1000} kB")
 
 
