@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from utils.cache import CacheError
 from utils.errors import UserError
 
+log = logging.getLogger("segforge")
+
 GRACE = 10
+TRIES = 10
+SHOWN = 3
 
 
 class EpochSampler(Sampler):
@@ -83,6 +90,9 @@ class BaseDataLoader(DataLoader):
         seed: Random numbers follow from it.
         training: Stack images into one batch; otherwise give a list of samples, which may differ
             in size.
+        on_error: What a file that cannot be read does: "stop" the run, naming it, or "skip": in
+            training another sample takes its place, in validation it is left out; a warning at the
+            end of the pass counts and names.
     Raises:
         ValueError: If batch_size or num_workers is out of range, or no batch is full.
     """
@@ -98,6 +108,7 @@ class BaseDataLoader(DataLoader):
         return_id: bool = False,
         seed: int = 0,
         training: bool = True,
+        on_error: Literal["stop", "skip"] = "stop",
     ):
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
@@ -109,12 +120,12 @@ class BaseDataLoader(DataLoader):
             raise ValueError(
                 f"batch_size {batch_size} with drop_last leaves no batch of {len(dataset)} images"
             )
-        self.order = order
+        self.order, self.training = order, training
         super().__init__(
-            Guarded(dataset),
+            Guarded(dataset, training, seed) if on_error == "skip" else Watched(dataset),
             batch_sampler=order,
             num_workers=num_workers,
-            collate_fn=stack if training else list_samples,
+            collate_fn=partial(collate, stack if training else list_samples),
             worker_init_fn=quiet_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -122,19 +133,50 @@ class BaseDataLoader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in super().__iter__():
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+        skipped: list[str] = []
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, UserError):
+                    raise batch
+                skipped += batch.skipped
+                if batch.content:
+                    yield batch.content
+        finally:
+            if skipped:
+                self._report(skipped)
+
+    def _report(self, skipped: list[str]) -> None:
+        more = f"; and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+        log.warning(
+            "%d of the samples could not be read and %s: %s%s",
+            len(skipped),
+            "others took their places" if self.training else "were left out of the scores",
+            "; ".join(skipped[:SHOWN]),
+            more,
+        )
 
 
-class Guarded(Dataset):
+class Skipped(NamedTuple):
+    """Why a sample is missing, and the item in its place, or None."""
+
+    problem: str
+    item: dict[str, Any] | None
+
+
+class Batch(NamedTuple):
+    """What the loader gives, and why samples are missing from it."""
+
+    content: Any
+    skipped: list[str]
+
+
+class Watched(Dataset):
     """Hands a user's error through as an item, so that no worker's traceback hides it."""
 
     def __init__(self, dataset: Dataset):
         self.inner = dataset
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: tuple[int, int]) -> Any:
         try:
             return self.inner[key]
         except UserError as error:
@@ -142,6 +184,35 @@ class Guarded(Dataset):
 
     def __len__(self) -> int:
         return len(self.inner)
+
+
+class Guarded(Watched):
+    """Puts another sample, or none, in the place of one that cannot be read.
+
+    Args:
+        dataset: What to load.
+        training: Take another sample, drawn from (seed, epoch, index); otherwise none.
+        seed: Of the run.
+    """
+
+    def __init__(self, dataset: Dataset, training: bool, seed: int):
+        super().__init__(dataset)
+        self.training, self.seed = training, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        item = super().__getitem__(key)
+        if not isinstance(item, UserError) or isinstance(item, CacheError):
+            return item
+        problem = str(item)
+        if not self.training:
+            return Skipped(problem, None)
+        epoch, index = key
+        rng = np.random.default_rng((self.seed, epoch, index, TRIES))
+        for other in rng.integers(len(self), size=TRIES).tolist():
+            item = super().__getitem__((epoch, other))
+            if not isinstance(item, UserError):
+                return Skipped(problem, item)
+        return item  # so many in a row are no accident
 
 
 def quiet_worker(_: int) -> None:
@@ -155,9 +226,21 @@ def quiet_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
+def collate(make: Callable[[list], Any], items: list) -> Batch | UserError:
+    """What `make` makes of the items, and the problems of those that were skipped."""
+    content = make(items)
+    if isinstance(content, UserError):
+        return content
+    return Batch(content, [item.problem for item in items if isinstance(item, Skipped)])
+
+
 def list_samples(items: list) -> list | UserError:
     """The samples as a list, or the first error among them."""
-    return next((item for item in items if isinstance(item, UserError)), items)
+    error = next((item for item in items if isinstance(item, UserError)), None)
+    if error is not None:
+        return error
+    items = [item.item if isinstance(item, Skipped) else item for item in items]
+    return [item for item in items if item is not None]
 
 
 def stack(items: list) -> dict[str, Any] | UserError:

@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 
 from base.base_dataloader import BaseDataLoader
 from utils.augmentation import augmentation
+from utils.cache import SampleCache, make_cache
+from utils.entries import EntryList
 from utils.errors import UserError
 from utils.image_io import read_image, read_label
 from utils.normalization import Normalization, make_normalization
@@ -26,6 +28,7 @@ DATASETS = Registry(
         BaseDataLoader: ("dataset", "seed", "training"),
         augmentation: (),
         make_normalization: ("dataset",),
+        make_cache: ("dataset",),
     },
 )
 
@@ -47,7 +50,7 @@ class BaseDataset(Dataset, ABC):
         channels: Channels of an image.
         mean, std: Statistics of the images, 0 to 1 a channel, for `"normalize": "dataset"`.
         targets: Label maps it gives: "semantic", "instance", or both.
-        entries: What `list_entries` found.
+        entries: What `list_entries` found, as a sequence that takes little memory.
 
     Raises:
         UserError: If the split is empty, or ignore_index is the id of a class.
@@ -71,7 +74,8 @@ class BaseDataset(Dataset, ABC):
         self.seed = 0
         self.transform: Callable[[Sample, np.random.Generator], Sample] | None = None
         self.normalization = Normalization()
-        self.entries = self.list_entries()
+        self.cache: SampleCache | None = None
+        self.entries = EntryList(self.list_entries())
         if not self.entries:
             raise UserError(f"split {split!r} of {type(self).__name__} in {data_dir} has no images")
 
@@ -117,6 +121,7 @@ class BaseDataset(Dataset, ABC):
         transform: Callable[[Sample, np.random.Generator], Sample] | None,
         normalization: Normalization,
         seed: int = 0,
+        cache: SampleCache | None = None,
     ) -> None:
         """Set what happens between disk and batch.
 
@@ -124,8 +129,10 @@ class BaseDataset(Dataset, ABC):
             transform: Augmentation, or None for none.
             normalization: From pixel values to the network's.
             seed: Random numbers of a sample come from (seed, epoch, index) alone.
+            cache: Keeps what `read` gives, or None.
         """
         self.transform, self.normalization, self.seed = transform, normalization, seed
+        self.cache = cache
 
     def border(self) -> dict[str, Any]:
         """Fill values for what lies outside an image."""
@@ -134,7 +141,8 @@ class BaseDataset(Dataset, ABC):
     def sample(self, key: int | tuple[int, int]) -> Sample:
         """The augmented sample before it becomes tensors; key is an index or (epoch, index)."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        sample = self.read(self.entries[index])
+        entry = self.entries[index]
+        sample = self.cache.get(entry, self.read) if self.cache else self.read(entry)
         sample.meta["size"] = sample.image.shape[:2]
         if self.transform is not None:
             scale = np.iinfo(sample.image.dtype).max

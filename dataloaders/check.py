@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from base.base_dataset import BaseDataset
 from dataloaders.pieces import hint_at_classes
 from utils.errors import UserError
+from utils.fingerprint import settings_of, stamp
 from utils.sample import Entry
 
 log = logging.getLogger("segforge")
@@ -116,17 +116,7 @@ def stray_values(dataset: BaseDataset, histograms: list[tuple[Entry, dict[int, i
 
 def cache_file(dataset: BaseDataset) -> Path:
     """Where the result for this data set, as its files are now, is kept."""
-    key = hashlib.sha256()
-    settings = {
-        k: v
-        for k, v in vars(dataset).items()
-        if isinstance(v, str | int | float | list | tuple | dict | None)
-        and k not in ("entries", "seed")
-    }
-    key.update(repr((type(dataset).__name__, sorted(settings.items(), key=str))).encode())
-    for cls in type(dataset).__mro__:
-        if issubclass(cls, BaseDataset):  # other code may read the same files otherwise
-            key.update(inspect.getsource(cls).encode())
+    key = hashlib.sha256(settings_of(dataset))
     for entry in dataset.entries:
         for path in (entry.image, entry.label):
             if path is not None:
@@ -135,12 +125,3 @@ def cache_file(dataset: BaseDataset) -> Path:
                 key.update(entry.name.encode())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "segforge" / f"{key.hexdigest()[:32]}.json"
-
-
-def stamp(path: Path) -> str:
-    """Size and time of a file; empty for one that cannot be read, which `look` then reports."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return ""
-    return f"{stat.st_size} {stat.st_mtime_ns}"

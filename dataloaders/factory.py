@@ -6,6 +6,7 @@ from base.base_dataloader import BaseDataLoader
 from base.base_dataset import DATASETS, BaseDataset
 from dataloaders.transforms import TRANSFORMS, Compose
 from utils.augmentation import augmentation
+from utils.cache import make_cache
 from utils.errors import UserError
 from utils.normalization import Normalization, make_normalization
 from utils.targets import require_targets
@@ -33,7 +34,7 @@ def make_dataset(
         UserError: If the section asks for flags and transforms at once.
     """
     section = DATASETS.resolve(section)
-    own, _, flags, normalize = DATASETS.split(section)
+    own, _, flags, normalize, kept = DATASETS.split(section)
     supplied = {} if ignore_index is None else {"ignore_index": ignore_index}
     dataset = DATASETS.build({"type": section["type"], "args": own}, **supplied)
     if transforms and flags:
@@ -45,7 +46,7 @@ def make_dataset(
     transform = Compose([TRANSFORMS.build(s) for s in sections]) if sections else None
     if normalization is None:
         normalization = make_normalization(dataset, **normalize)
-    dataset.prepare(transform, normalization, seed)
+    dataset.prepare(transform, normalization, seed, make_cache(dataset, **kept))
     return dataset
 
 
@@ -87,7 +88,7 @@ def make_loader(
         training: Stack images into batches; otherwise give lists of samples of any size, in order.
         seed: The order follows from it.
     """
-    _, args, _, _ = DATASETS.split(DATASETS.resolve(section))
+    _, args, *_ = DATASETS.split(DATASETS.resolve(section))
     if not training:
         args = {**args, "shuffle": False, "drop_last": False}
     try:

@@ -323,18 +323,40 @@ def test_second_views_reach_the_batch():
 # --- normalisation --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_normalization_by_its_formula(dtype, channels):
+    image = noise(channels=channels, dtype=dtype).reshape(12, 16, channels)
+    mean, std = np.linspace(0.1, 0.6, channels), np.linspace(0.2, 0.3, channels)
+    expected = (image / np.iinfo(dtype).max - mean) / std
+    found = Normalization(tuple(mean), tuple(std))(image)
+    assert found.dtype == torch.float32 and found.is_contiguous()
+    np.testing.assert_allclose(found.numpy(), expected.transpose(2, 0, 1), atol=2e-6)
+
+
+def test_normalization_of_a_view():
+    """A crop of a larger image, which may not be written to."""
+    image = noise()
+    image.setflags(write=False)
+    part = image[2:9, 3:11]
+    assert torch.equal(Normalization()(part), Normalization()(part.copy()))
+
+
 def test_normalization_and_back():
     image = noise()
     normal = Normalization()
-    expected = (image / 255 - normal.mean) / np.array(normal.std)
-    np.testing.assert_allclose(normal(image).numpy(), expected.transpose(2, 0, 1), atol=1e-5)
     assert np.array_equal(normal.undo(normal(image)), image)
 
 
-def test_normalization_by_image():
-    values = Normalization((), ())(noise())
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_normalization_by_image(dtype, channels):
+    image = noise(channels=channels, dtype=dtype).reshape(12, 16, channels)
+    values = Normalization((), ())(image)
     assert values.mean((1, 2)).abs().max() < 1e-5
     assert (values.std((1, 2), unbiased=False) - 1).abs().max() < 1e-4
+    flat = Normalization((), ())(np.full((4, 4, channels), 7, dtype))
+    assert not flat.any(), "an image of one colour becomes zeros, not NaN"
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_flags():
     "name, args, message",
     [
         ("Warp", {"scale": (2.0, 1.0)}, "give the lowest and highest, above 0"),
-        ("Warp", {"crop_size": 0}, "a side below 1 pixel"),
+        ("Warp", {"crop_size": 0}, "has a side below 1"),
         ("Blur", {"sigma": (1.0, 0.0)}, "give the lowest and the highest"),
         ("BrightnessContrast", {"contrast": 2.0}, "they go from 0 to 1"),
     ],

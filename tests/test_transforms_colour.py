@@ -107,6 +107,13 @@ def test_rain_darkens_and_draws_streaks():
     assert (found > 100).mean() > 0.01
 
 
+def test_snow_by_hand():
+    """Lightness 40 of 255 becomes 80, half light stays: below a third of full scale it snows."""
+    one = Sample("s", np.array([[[30, 40, 50], [120, 130, 140]]], np.uint8), {}, {})
+    found = changed(build("Snow", amount=[0.0, 0.0], brightness=2.0), one)
+    assert found[0].tolist() == [[72, 80, 88], [120, 130, 140]], "30 + 225 * 40 / 215 = 71.9"
+
+
 def test_covering_by_hand():
     image = np.array([[[100, 200, 0]]], np.uint8)
     found = weather.cover(image, 1.0, np.array([[0.5]]))

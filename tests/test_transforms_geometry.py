@@ -282,7 +282,7 @@ def test_rare_class_crops_do_not_count_ignored_pixels():
     [
         ("RandomCrop", {"size": 4, "rare_class_crops": 2.0}, "a share goes from 0 to 1"),
         ("RandomResizedCrop", {"size": 4, "scale": [0.0, 1.0]}, "scale is .* above 0"),
-        ("RandomResizedCrop", {"size": [4, 0]}, "a side below 1 pixel"),
+        ("RandomResizedCrop", {"size": [4, 0]}, "has a side below 1"),
         ("RandomRotation", {"degrees": -1}, "from zero up"),
         ("RandomScale", {"base_size": 0}, "base_size is 0"),
         ("RandomHorizontalFlip", {"p": 1.5}, "a probability goes from 0 to 1"),

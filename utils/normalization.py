@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,16 +29,19 @@ class Normalization:
 
     def __call__(self, image: np.ndarray) -> Tensor:
         """(H, W, C) uint8 or uint16 -> (C, H, W) float32."""
-        scale = np.iinfo(image.dtype).max
+        full = np.iinfo(image.dtype).max
         if self.mean:
-            mean, std = np.float32(self.mean) * scale, np.float32(self.std) * scale
+            mean, std = np.array(self.mean) * full, np.array(self.std) * full
         else:
-            mean = image.mean((0, 1), dtype=np.float64).astype(np.float32)
-            std = np.maximum(image.std((0, 1), dtype=np.float64), 1e-3).astype(np.float32)
-        values = image.astype(np.float32)
-        values -= mean
-        values /= std
-        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+            mean, std = (found.ravel() for found in cv2.meanStdDev(image))
+            std = np.maximum(std, 1e-3)
+        values = np.empty((image.shape[2], *image.shape[:2]), np.float32)
+        factors, shifts = (1 / std).tolist(), (-mean / std).tolist()
+        for plane, factor, shift, out in zip(
+            cv2.split(image), factors, shifts, values, strict=True
+        ):
+            cv2.addWeighted(plane, factor, plane, 0, shift, dst=out, dtype=cv2.CV_32F)
+        return torch.from_numpy(values)
 
     def undo(self, image: Tensor) -> np.ndarray:
         """(C, H, W) float32 -> (H, W, 3) uint8, for pictures; stretched where the mean is lost.

@@ -10,11 +10,21 @@ import numpy as np
 
 
 class Entry(NamedTuple):
-    """Where one sample lies: a name unique in its data set, and its files."""
+    """Where one sample lies: a name unique in its data set, its files, and a line of its own.
+
+    Attributes:
+        name: Unique in its data set.
+        image: Image file.
+        label: Label file, of class ids where there are two.
+        instance: File of instance ids, beside a label file.
+        meta: Text that its data set understands, such as a line of annotations.
+    """
 
     name: str
     image: Path | None = None
     label: Path | None = None
+    instance: Path | None = None
+    meta: str | None = None
 
 
 @dataclass

@@ -139,12 +139,14 @@ class Warp(Geometry):
         rare_class_crops: bool | float = False,
     ):
         self.rare_class_crops = limit_of(rare_class_crops)
+        if rotate < 0:
+            raise ValueError(f"rotate is {rotate}; give the largest angle, from zero up")
         crop = CenterCrop if center else RandomCrop
         self.steps: list[Geometry] = [
             RandomScale(scale, base_size),
             RandomRotation(rotate),
             RandomHorizontalFlip(0.5 if flip else 0.0),
-            *([] if crop_size is None else [crop(crop_size)]),
+            *([] if crop_size is None else [crop(pair_of(crop_size, "crop_size"))]),
         ]
 
     def draw(self, size: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:

@@ -71,7 +71,7 @@ def class_share(sample: Sample, matrix: np.ndarray, size: Size) -> float:
     return counts.max() / counts.sum() if len(counts) else 1.0
 
 
-def pair_of(size: int | tuple[int, int]) -> Size:
+def pair_of(size: int | tuple[int, int], name: str = "size") -> Size:
     """(height, width) of a side, or of two.
 
     Raises:
@@ -79,7 +79,7 @@ def pair_of(size: int | tuple[int, int]) -> Size:
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if min(pair) < 1:
-        raise ValueError(f"the size {list(pair)} has a side below 1 pixel")
+        raise ValueError(f"{name} {size} has a side below 1; sides are pixels, above zero")
     return pair
 
 

@@ -95,15 +95,15 @@ class Rain(BaseTransform):
 
 @TRANSFORMS.register
 class Snow(BaseTransform):
-    """Snow that lies: pixels up to a random lightness become brighter, in proportion.
+    """Snow that lies: pixels up to a random lightness are mixed with white, in proportion.
 
-    Lightness is the mean of a pixel's channels. As in the Cityscapes and KITTI project, the dark
-    ground of a street turns light, and what is light stays.
+    Lightness is the mean of a pixel's channels. The ground of a street is dark and turns white;
+    what is light, as the sky, stays.
 
     Args:
-        amount: Lowest and highest share of the way from a third of full scale, where no street
-            lies, to five sixths, below which a pixel is snowed on.
-        brightness: Factor on the values of such a pixel.
+        amount: Lowest and highest draw of the lightness below which it snows: 0 stands for a third
+            of full scale, 1 for five sixths.
+        brightness: Factor on the lightness of such a pixel.
     Raises:
         ValueError: If amount is not in 0 to 1, or brightness below 1.
     """
@@ -114,11 +114,10 @@ class Snow(BaseTransform):
         self.amount, self.brightness = strength("amount", amount), brightness
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        full = np.iinfo(sample.image.dtype).max
-        values = sample.image.astype(np.float32)
-        below = values.mean(axis=2) < full * (1 / 3 + rng.uniform(*self.amount) / 2)
-        values[below] *= self.brightness
-        sample.image = values.round().clip(0, full).astype(sample.image.dtype)
+        light = sample.image.mean(axis=2) / np.iinfo(sample.image.dtype).max
+        below = light < 1 / 3 + rng.uniform(*self.amount) / 2
+        white = (light * self.brightness).clip(max=1) - light
+        sample.image = cover(sample.image, 1.0, np.where(below, white / (1 - light + 1e-6), 0))
         return sample
 
 
