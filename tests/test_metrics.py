@@ -46,6 +46,13 @@ def random_scores(target: torch.Tensor, classes: int) -> dict[str, torch.Tensor]
     return {"out": torch.randn(len(target), classes, *target.shape[1:], generator=generator)}
 
 
+def about(target: torch.Tensor) -> list[dict]:
+    """What a data set may say of each image: metrics of lanes read it, the others do not."""
+    heights = list(range(0, target.shape[1], 4))
+    lane = {"lanes": [[3] * len(heights)], "h_samples": heights, "size": tuple(target.shape[1:])}
+    return [lane] * len(target)
+
+
 @pytest.mark.parametrize("classes, absent", [(2, 0), (11, 0), (11, 2), (19, 3), (182, 11)])
 def test_iou_equals_counting(classes, absent):
     labels, target = random_maps(classes, absent)
@@ -89,7 +96,7 @@ def test_names_before_any_update_and_all_void(name):
     before = metric.compute()
     assert all(math.isnan(value) for value in before.values())
     void = torch.full((1, 5, 5), ignored_by(name))
-    metric.update(torch.zeros_like(void), void, random_scores(void, 4))
+    metric.update(torch.zeros_like(void), void, random_scores(void, 4), about(void))
     after = metric.compute()
     assert after.keys() == before.keys() and all(math.isnan(value) for value in after.values())
 
@@ -99,9 +106,9 @@ def test_batches_do_not_matter(name):
     labels, target = maps_for(name, 4)
     whole, parts = build(name, 4), build(name, 4)
     out = random_scores(target, 4)["out"]
-    whole.update(labels, target, {"out": out})
+    whole.update(labels, target, {"out": out}, about(target))
     for label, truth, scores in zip(labels, target, out, strict=True):
-        parts.update(label[None], truth[None], {"out": scores[None]})
+        parts.update(label[None], truth[None], {"out": scores[None]}, about(truth[None]))
     assert whole.compute() == parts.compute()
     whole.reset()
     assert all(math.isnan(value) for value in whole.compute().values())
@@ -113,9 +120,10 @@ def test_what_is_ignored_changes_nothing(name):
     outputs = random_scores(target, 4)
     ignored = target == ignored_by(name)
     plain, other = build(name, 4), build(name, 4)
-    plain.update(labels, target, outputs)
+    plain.update(labels, target, outputs, about(target))
     labels = torch.where(ignored, 99, labels)
-    other.update(labels, target, {"out": outputs["out"].masked_fill(ignored[:, None], 7.0)})
+    changed = {"out": outputs["out"].masked_fill(ignored[:, None], 7.0)}
+    other.update(labels, target, changed, about(target))
     assert plain.compute() == other.compute()
 
 
@@ -139,7 +147,7 @@ def test_a_negative_id_is_refused(name, which):
     maps[which][0, 0, :3] = -7
     maps[1 - which][0, 0, :3] = 1
     metric = build(name, 4)
-    metric.update(*maps)
+    metric.update(*maps, None, about(maps[1]))
     with pytest.raises(UserError, match="3 pixels have a negative id .* -1 is ignored"):
         metric.compute()
     metric.reset()
@@ -181,8 +189,8 @@ def test_a_gpu_counts_the_same(name):
     labels, target = maps_for(name, 19)
     outputs = random_scores(target, 19)
     here, there = build(name, 19), build(name, 19)
-    here.update(labels, target, outputs)
-    there.update(labels.cuda(), target.cuda(), {"out": outputs["out"].cuda()})
+    here.update(labels, target, outputs, about(target))
+    there.update(labels.cuda(), target.cuda(), {"out": outputs["out"].cuda()}, about(target))
     assert there.compute() == pytest.approx(here.compute(), abs=1e-4, nan_ok=True)
 
 

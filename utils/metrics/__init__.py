@@ -6,6 +6,7 @@ from utils.metrics.group import MetricGroup
 from utils.metrics.instance_scores import InstanceScores
 from utils.metrics.iou import IoU
 from utils.metrics.kitti_road import KittiRoad
+from utils.metrics.lane_scores import LaneScores
 
 __all__ = [
     "METRICS",
@@ -14,5 +15,6 @@ __all__ = [
     "InstanceScores",
     "IoU",
     "KittiRoad",
+    "LaneScores",
     "MetricGroup",
 ]

@@ -1,0 +1,112 @@
+"""TuSimple's benchmark: its JSON lines, one frame each, and its scores."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+
+NAMES = ("Lane_Accuracy", "Lane_FP", "Lane_FN")
+REACH = 20  # pixels across a lane within which a point is right
+MATCH = 0.85  # share of right points from which a lane is found
+COUNTED = 4  # lanes of an image; of more the worst is left out
+
+
+def read_frames(path: Path, keys: Iterable[str]) -> dict[str, dict]:
+    """The frames of a file by raw_file, in the file's order.
+
+    Args:
+        path: File of JSON lines.
+        keys: What each line must hold besides raw_file.
+
+    Raises:
+        UserError: If it cannot be read, a line is no such frame, or a frame comes twice.
+    """
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    frames: dict[str, dict] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            frame = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}, line {number} is not JSON ({error.msg}); each line is one frame"
+            ) from error
+        missing = [
+            key for key in ("raw_file", *keys) if not (isinstance(frame, dict) and key in frame)
+        ]
+        if missing:
+            raise UserError(f"{path}, line {number} has no {' and no '.join(missing)}")
+        if frame["raw_file"] in frames:
+            raise UserError(f"{path}, line {number}: {frame['raw_file']} was there before")
+        frames[frame["raw_file"]] = frame
+    if not frames:
+        raise UserError(f"{path} holds no frames")
+    return frames
+
+
+def write_frames(path: Path, frames: Iterable[dict]) -> None:
+    """Write frames as JSON lines; the file is whole or not there.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    part = Path(f"{path}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("".join(json.dumps(frame) + "\n" for frame in frames))
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def score_lanes(
+    found: Sequence[Sequence[float]],
+    truth: Sequence[Sequence[float]],
+    h_samples: Sequence[float],
+) -> tuple[float, float, float]:
+    """Accuracy, false positives and false negatives of one image, as the official script has them.
+
+    Args:
+        found: Lanes, an x at each height; below 0 where a lane does not reach.
+        truth: The true ones.
+        h_samples: The heights in pixels.
+
+    Raises:
+        ValueError: If a lane has another number of points than there are heights.
+    """
+    for lane in (*found, *truth):
+        if len(lane) != len(h_samples):
+            raise ValueError(f"a lane has {len(lane)} points, there are {len(h_samples)} h_samples")
+    if len(found) > len(truth) + 2:
+        return 0.0, 0.0, 1.0
+    heights = np.asarray(h_samples, float)
+    best = np.array([best_share(found, np.asarray(lane, float), heights) for lane in truth])
+    hits = int((best >= MATCH).sum())
+    missed, right = len(truth) - hits, best.sum()
+    if len(truth) > COUNTED:
+        missed, right = max(missed - 1, 0), right - best.min()
+    counted = max(min(len(truth), COUNTED), 1)
+    wrong = (len(found) - hits) / len(found) if len(found) else 0.0
+    return float(right / counted), wrong, missed / counted
+
+
+def best_share(found: Sequence[Sequence[float]], lane: np.ndarray, heights: np.ndarray) -> float:
+    """Share of a true lane's points that are right in the best found lane; 0 without any."""
+    if not len(found):
+        return 0.0
+    there = lane >= 0
+    slope = np.polyfit(heights[there], lane[there], 1)[0] if there.sum() > 1 else 0.0
+    reach = REACH * np.hypot(1, slope)  # 1 / cos(arctan(slope)) times as far
+    far = -100.0  # where neither lane is the points agree
+    distance = np.abs(np.where(np.asarray(found) < 0, far, found) - np.where(there, lane, far))
+    return float((distance < reach).mean(1).max())
