@@ -63,7 +63,7 @@ def cityscapes(root: Path, deeper: bool = False) -> None:
         return root / archive / kind if deeper else root / kind
 
     cities = {
-        "train": ["aachen", "bremen", "ulm"],
+        "train": ["aachen", "bremen", "ulm", "weimar", "zurich"],
         "val": ["frankfurt"],
         "test": ["berlin"],
         "train_extra": ["augsburg"],

@@ -50,10 +50,10 @@ def test_the_official_table():
 @pytest.mark.parametrize(
     "mode, split, cities",
     [
-        ("fine", "train", ["aachen", "bremen", "ulm"]),
+        ("fine", "train", ["aachen", "bremen", "ulm", "weimar", "zurich"]),
         ("fine", "val", ["frankfurt"]),
         ("fine", "test", ["berlin"]),
-        ("coarse", "train", ["aachen", "bremen", "ulm"]),
+        ("coarse", "train", ["aachen", "bremen", "ulm", "weimar", "zurich"]),
         ("coarse", "val", ["frankfurt"]),
         ("coarse", "train_extra", ["augsburg"]),
     ],
@@ -71,7 +71,7 @@ def test_splits_in_both_layouts(deeper, mode, split, cities, tmp_path):
 
 def test_val_cities_come_out_of_train(root):
     held = {"val_cities": ["ulm", "aachen"]}
-    assert names(cityscapes(root, **held)) == ["bremen"]
+    assert names(cityscapes(root, **held)) == ["bremen", "weimar", "zurich"]
     assert names(cityscapes(root, split="val", **held)) == ["aachen", "ulm"]
     assert names(cityscapes(root, split="test", **held)) == ["berlin"]
     extra = cityscapes(root, split="train_extra", mode="coarse", **held)
@@ -80,7 +80,7 @@ def test_val_cities_come_out_of_train(root):
 
 def test_pytorch_segmentations_name(root):
     spec = {"type": "CityScapes", "args": {"data_dir": str(root), "mode": "coarse"}}
-    assert len(DATASETS.build(spec)) == 3
+    assert len(DATASETS.build(spec)) == 5
 
 
 # --- classes --------------------------------------------------------------------------------------

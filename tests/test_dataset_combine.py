@@ -62,7 +62,7 @@ def test_they_nest_and_keep_aliases(tmp_path):
     fine = {"type": "Cityscapes", "args": {"data_dir": str(tmp_path)}}
     twice = {"type": "Repeat", "args": {"dataset": fine, "times": 2}}
     data = concat(coarse, twice)
-    assert len(data) == 3 + 6 and data.entries[-1].name == "1/1/ulm_000000_000019"
+    assert len(data) == 5 + 10 and data.entries[-1].name == "1/1/zurich_000000_000019"
     assert data[8]["target"].shape == layouts.SIZE
     assert data.mean == DATASETS["Cityscapes"].mean and data.data_dir == str(tmp_path)
 
