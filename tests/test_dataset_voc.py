@@ -14,6 +14,7 @@ import pytest
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from dataloaders import DATASETS
+from dataloaders.check import check_dataset
 from utils.errors import UserError
 from utils.image_io import read_label
 
@@ -53,8 +54,10 @@ def test_labels_are_the_palette_indices_and_rims_are_ignored(root):
 
 
 def test_test_has_no_labels(root):
-    item = voc(root, split="test")[0]
-    assert item["name"] == "2008_1" and "target" not in item
+    data = voc(root, split="test")
+    assert data[0]["name"] == "2008_1" and "target" not in data[0]
+    with pytest.raises(UserError, match="2008_1.jpg has no label: .* inference.py predicts it"):
+        check_dataset(data)
 
 
 def test_names_and_colours():
