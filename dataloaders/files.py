@@ -40,14 +40,15 @@ def find_below(folder: Path, part: str) -> Path:
     Raises:
         UserError: If there is no such folder.
     """
-    tried = (folder / part, *sorted(folder.glob(f"*/{part}")))
-    found = next((place for place in tried if place.is_dir()), None)
-    if found is None:
+    if (folder / part).is_dir():
+        return folder / part
+    found = sorted(place for place in folder.glob(f"*/{part}") if place.is_dir())
+    if not found:
         raise UserError(
             f"there is no folder {folder / part} or {folder / '*' / part}; "
             "docs/datasets.md shows the tree"
         )
-    return found
+    return found[0]
 
 
 def list_images(folder: Path) -> dict[str, Path]:

@@ -86,6 +86,8 @@ def test_nothing_is_half_written(root):
     for path in cls.iterdir():
         path.unlink()
     refuse(root, cls, "holds no .mat file")
+    shutil.rmtree(root / "sbd")
+    refuse(root, "--sbd: there is no folder", root / "sbd")
 
 
 def test_what_is_there_is_not_overwritten(root):
@@ -94,8 +96,7 @@ def test_what_is_there_is_not_overwritten(root):
 
 
 def test_as_a_command(root):
-    command = [sys.executable, "tools/prepare_voc_aug.py", "--data-dir", root / "voc"]
-    done = subprocess.run([*command, "--sbd", root / "gone"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("error: --sbd: there is no folder")
-    done = subprocess.run([*command, "--sbd", root / "sbd"], capture_output=True, text=True)
+    argv = ["--data-dir", root / "voc", "--sbd", root / "sbd"]
+    command = [sys.executable, "tools/prepare_voc_aug.py", *argv]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "3 images for training, 1 for validation" in done.stdout
