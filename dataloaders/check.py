@@ -81,6 +81,11 @@ def look(dataset: BaseDataset, entry: Entry) -> tuple[Entry, dict[int, int]] | s
         sample = dataset.read(entry)
     except UserError as error:
         return str(error)
+    if any(name not in sample.maps for name in dataset.targets):
+        return (
+            f"{entry.image or entry.name} has no label: it can be neither trained on nor scored; "
+            "inference.py predicts it"
+        )
     if "semantic" not in sample.maps:
         return entry, {}
     values, counts = np.unique(sample.maps["semantic"], return_counts=True)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
@@ -30,15 +32,77 @@ def find_data_dir(data_dir: str) -> Path:
     )
 
 
+def find_below(folder: Path, part: str) -> Path:
+    """`<folder>/<part>`, or where that is missing `<folder>/<any one folder>/<part>`.
+
+    Archives unpack to a folder of their own or straight into the one they lie in.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    if (folder / part).is_dir():
+        return folder / part
+    found = sorted(place for place in folder.glob(f"*/{part}") if place.is_dir())
+    if not found:
+        raise UserError(
+            f"there is no folder {folder / part} or {folder / '*' / part}; "
+            "docs/datasets.md shows the tree"
+        )
+    return found[0]
+
+
 def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """Files of a folder with one of the endings by stem, sorted.
 
     Raises:
         UserError: If there is no such folder, or two images share a stem.
     """
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
-    return by_stem(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
+    found: dict[str, Path] = {}
+    for name in sorted(names_in(folder)):
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes:
+            path = folder / name
+            other = found.setdefault(stem, path)
+            if other is not path:
+                raise shared_name(other, path)
+    return found
+
+
+def list_files(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of a folder whose names end so, by name without the ending, sorted.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    names = sorted(name for name in names_in(folder) if name.endswith(ending))
+    return {name[: -len(ending)]: folder / name for name in names}
+
+
+def names_in(folder: Path) -> list[str]:
+    """What a folder holds, without a look at each file.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise UserError(f"there is no folder {folder}") from error
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file that are not blank.
+
+    Raises:
+        UserError: If it cannot be read as text.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {file}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read as text: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def by_stem(
@@ -53,8 +117,12 @@ def by_stem(
     for path in sorted(paths):
         other = found.setdefault(name_of(path), path)
         if other != path:
-            raise UserError(f"{other} and {path} share a name; keep one")
+            raise shared_name(other, path)
     return found
+
+
+def shared_name(one: Path, other: Path) -> UserError:
+    return UserError(f"{one} and {other} share a name; keep one")
 
 
 def pair(images: dict[str, Path], labels: dict[str, Path]) -> list[Entry]:
@@ -69,3 +137,30 @@ def pair(images: dict[str, Path], labels: dict[str, Path]) -> list[Entry]:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError("; ".join(problems[:5]) + more)
     return [Entry(name, images[name], labels[name]) for name in sorted(images)]
+
+
+def require_unique(names: list[str], index: Path) -> None:
+    """Refuse a list file that names an image twice.
+
+    Raises:
+        UserError: Naming it.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise UserError(f"{index} lists {name} twice")
+        seen.add(name)
+
+
+def hold_out(names: Iterable[str], fraction: float, seed: int) -> set[str]:
+    """A share of the names, at least one, that follows from the names and the seed alone.
+
+    Raises:
+        ValueError: If the fraction is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"val_fraction is {fraction}; give a share between 0 and 1, such as 0.2")
+    ordered = sorted(names)
+    count = max(1, round(fraction * len(ordered)))
+    order = np.random.default_rng(seed).permutation(len(ordered))
+    return {ordered[index] for index in order[:count]}

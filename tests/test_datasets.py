@@ -6,22 +6,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from layouts import LAYOUTS, camvid
 from PIL import Image
 
 from base.base_dataloader import BaseDataLoader, EpochSampler
 from dataloaders import DATASETS, Folder, make_dataset, make_loader
 from dataloaders.check import check_dataset
-from tests import instance_layouts as layouts
 from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_png
 from utils.normalization import Normalization, make_normalization
 
-LAYOUTS = {
-    "CVPPP": layouts.make_cvppp,
-    "DSB2018": layouts.make_dsb,
-    "FolderInstances": layouts.make_folder,
-    "TuSimple": layouts.make_tusimple,
-}
 CLASSES = ["ground", "tree", "house"]
 
 
@@ -41,30 +35,31 @@ def make_folder(root, count=3, label=ids, image=noise):
     return root
 
 
+def folder_section(root, **args) -> dict:
+    return {"type": "Folder", "args": {"data_dir": str(root), "classes": CLASSES, **args}}
+
+
 def folder(root, **args):
-    spec = {"type": "Folder", "args": {"data_dir": str(root), "classes": CLASSES, **args}}
-    return DATASETS.build(spec, ignore_index=255)
-
-
-def make_camvid(root, split="train", count=2):
-    for index in range(count):
-        write_png(root / split / f"{index}.png", noise())
-        write_png(root / f"{split}annot" / f"{index}.png", ids(classes=12))
-    return root
+    return DATASETS.build(folder_section(root, **args), ignore_index=255)
 
 
 # --- contract -------------------------------------------------------------------------------------
 
 
-def any_dataset(name, tmp_path):
-    if name == "CamVid":
-        return DATASETS.build({"type": name, "args": {"data_dir": str(make_camvid(tmp_path))}})
-    if name == "Folder":
-        return folder(make_folder(tmp_path))
+def any_section(name, root) -> dict:
     if name in LAYOUTS:
-        root = LAYOUTS[name](tmp_path)
-        return DATASETS.build({"type": name, "args": {"data_dir": str(root)}})
-    return DATASETS.build({"type": name, "args": {"length": 3, "size": 32}})
+        _, write = LAYOUTS[name]
+        write(root)
+        return {"type": name, "args": {"data_dir": str(root)}}
+    if name == "Folder":
+        return folder_section(make_folder(root))
+    shapes = {"type": "Shapes", "args": {"length": 3, "size": 32}}
+    args = {"Concat": {"datasets": [shapes] * 2}, "Repeat": {"dataset": shapes, "times": 2}}
+    return {"type": name, "args": args[name]} if name in args else shapes
+
+
+def any_dataset(name, tmp_path):
+    return DATASETS.build(any_section(name, tmp_path), ignore_index=255)
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -103,7 +98,9 @@ def test_camvid_void_is_ignored(tmp_path):
 
 
 def test_camvid_list_file_and_trainval(tmp_path):
-    make_camvid(make_camvid(tmp_path), "val", 1)
+    camvid(tmp_path)
+    (tmp_path / "val" / "1.png").unlink()
+    (tmp_path / "valannot" / "1.png").unlink()
     lines = "/SegNet/CamVid/train/1.png /SegNet/CamVid/trainannot/1.png\n"
     (tmp_path / "train.txt").write_text(lines)
     spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path), "split": "trainval"}}

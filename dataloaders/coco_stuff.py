@@ -1,0 +1,129 @@
+"""COCO-Stuff, both partitions.
+
+Caesar et al., COCO-Stuff: Thing and Stuff Classes in Context, 2018 (arXiv:1612.03716).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from base.base_dataset import DATASETS, BaseDataset, size_of
+from dataloaders.files import (
+    find_below,
+    find_data_dir,
+    list_files,
+    list_images,
+    pair,
+    read_lines,
+    require_unique,
+)
+from dataloaders.palettes import load_palette
+from utils.errors import UserError
+from utils.sample import Entry, Sample
+
+UNLABELED = 255  # of the PNG files; 0 in the .mat files
+SPLITS = {"CocoStuff164k": ("train", "val"), "CocoStuff10k": ("train", "test", "all")}
+
+
+@DATASETS.register
+class COCOStuff(BaseDataset):
+    """Photos of COCO, 182 ids of things and stuff; what has no label is ignored.
+
+    No image holds 11 of the ids, such as 11 "street sign". They keep their places, so that files
+    and ids agree with the official ones; a score of a class that neither occurs nor is found stays
+    out of the mean.
+
+    CocoStuff164k has `images/<split>2017/*.jpg` and `annotations/<split>2017/*.png` with ids from
+    0. CocoStuff10k has `images/*.jpg`, `annotations/*.mat` with ids from 1, and
+    `imageLists/<split>.txt`. Images keep their size; pytorch-segmentation squeezes those of
+    CocoStuff10k to 513x513.
+
+    Args:
+        data_dir: Folder that holds these, or one whose subfolder does.
+        split: "train" or "val", "train2017" and "val2017" are the same; of CocoStuff10k "train",
+            "test" or "all".
+        partition: "CocoStuff164k" or "CocoStuff10k".
+        ignore_index: Label of unlabelled pixels.
+    Raises:
+        ValueError: If the partition has no such split.
+    """
+
+    classes, palette = load_palette("coco_stuff")
+    mean = [0.43931922, 0.41310471, 0.37480941]
+    std = [0.24272706, 0.23649098, 0.23429529]
+
+    def __init__(
+        self,
+        data_dir: str,
+        split: Literal["train", "val", "train2017", "val2017", "test", "all"] = "train",
+        partition: Literal["CocoStuff164k", "CocoStuff10k"] = "CocoStuff164k",
+        ignore_index: int = 255,
+    ):
+        self.partition = partition
+        self.part = split.removesuffix("2017") if partition == "CocoStuff164k" else split
+        if self.part not in SPLITS[partition]:
+            raise ValueError(
+                f"{partition} has no split {split!r}; it has {', '.join(SPLITS[partition])}"
+            )
+        super().__init__(data_dir, split, ignore_index)
+
+    def list_entries(self) -> list[Entry]:
+        root = find_data_dir(self.data_dir)
+        if self.partition == "CocoStuff10k":
+            return self._list_10k(find_below(root, "imageLists").parent)
+        images = find_below(root, f"images/{self.part}2017")
+        return pair(
+            list_images(images),
+            list_images(images.parent.parent / "annotations" / f"{self.part}2017"),
+        )
+
+    def _list_10k(self, root: Path) -> list[Entry]:
+        index = root / "imageLists" / f"{self.part}.txt"
+        images = list_images(root / "images")
+        labels = list_files(root / "annotations", ".mat")
+        names = read_lines(index)
+        require_unique(names, index)
+        for found, what in ((images, "image"), (labels, "label")):
+            missing = next((name for name in names if name not in found), None)
+            if missing:
+                raise UserError(f"{index} lists {missing}, which has no {what}")
+        return [Entry(name, images[name], labels[name]) for name in names]
+
+    def read(self, entry: Entry) -> Sample:
+        if self.partition == "CocoStuff164k":
+            return super().read(entry)
+        sample = super().read(entry._replace(label=None))
+        label = read_mat(entry.label).astype(np.int32)
+        if label.shape != sample.image.shape[:2]:
+            raise UserError(
+                f"{entry.image} is {size_of(sample.image)}, its label {entry.label} "
+                f"{size_of(label)}; they must be of one size"
+            )
+        sample.maps["semantic"] = np.where(label == 0, self.ignore_index, label - 1)
+        return sample
+
+    def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
+        labels = super().decode(label, entry)["semantic"]
+        return {"semantic": np.where(labels == UNLABELED, self.ignore_index, labels)}
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """The label map S (H, W) of a .mat file.
+
+    Raises:
+        UserError: If it cannot be read or holds none.
+    """
+    try:
+        return loadmat(path, variable_names=["S"])["S"]
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise UserError(f"{path} is not a .mat file that can be read: {error}") from error
+    except KeyError as error:
+        raise UserError(f"{path} holds no label map S") from error
+
+
+DATASETS.alias("COCO", "COCOStuff")

@@ -1,0 +1,40 @@
+"""Archives from the network, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+
+from torchvision.datasets.utils import download_and_extract_archive
+
+from utils.errors import UserError
+
+log = logging.getLogger("segforge")
+
+
+def fetch(url: str, md5: str, part: str, folder: Path) -> None:
+    """Download an archive and move its folder `part` to `<folder>/<part>`.
+
+    Everything happens in a hidden folder on the same disk, which goes away in any case.
+
+    Raises:
+        UserError: If the archive does not come, is damaged, or holds no such folder.
+    """
+    ground = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    log.info("downloading %s", url)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=ground) as scratch:
+            unpacked = Path(scratch) / "unpacked"
+            download_and_extract_archive(url, scratch, str(unpacked), md5=md5)
+            if not (unpacked / part).is_dir():
+                raise UserError(f"{url} holds no folder {part}; nothing was written")
+            (folder / part).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(unpacked / part, folder / part)
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        raise UserError(
+            f"{url} could not be downloaded ({error}); nothing was written: try again, or download "
+            f"it by hand and unpack it in {folder}"
+        ) from error

@@ -1,0 +1,93 @@
+"""PASCAL VOC 2012, alone or with the labels of SBD.
+
+Everingham et al., The Pascal Visual Object Classes Challenge, 2015 (not on arXiv).
+Hariharan et al., Semantic Contours from Inverse Detectors, 2011 (not on arXiv).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+from base.base_dataset import DATASETS, BaseDataset
+from dataloaders.download import fetch
+from dataloaders.files import find_below, find_data_dir, read_lines, require_unique
+from dataloaders.palettes import load_palette
+from utils.errors import UserError
+from utils.sample import Entry
+
+AUGMENTED = "_aug"
+
+
+@DATASETS.register
+class VOC(BaseDataset):
+    """PASCAL VOC 2012: photos, 20 classes of things and the background; their rims are ignored.
+
+    `VOC2012` holds `JPEGImages`, `SegmentationClass` and `ImageSets/Segmentation/<split>.txt`, a
+    name a line. The lists of the `_aug` splits have an image and a label path a line; both may
+    start with a slash, and stand below `VOC2012`.
+
+    Args:
+        data_dir: Folder that holds `VOCdevkit/VOC2012` or `VOC2012`.
+        split: "train", "val", "trainval", "test" (images without labels), or with the labels of
+            SBD in `SegmentationClassAug` "train_aug", "val_aug", "trainval_aug".
+        download: Fetch the images and labels of train and val, 2 GB, where they are missing.
+        ignore_index: Label of the rims.
+    """
+
+    classes, palette = load_palette("voc")
+    mean = [0.45734706, 0.43338275, 0.40058118]
+    std = [0.23965294, 0.23532275, 0.2398498]
+
+    def __init__(
+        self,
+        data_dir: str,
+        split: Literal[
+            "train", "val", "trainval", "test", "train_aug", "val_aug", "trainval_aug"
+        ] = "train",
+        download: bool = False,
+        ignore_index: int = 255,
+    ):
+        self.download = download
+        super().__init__(data_dir, split, ignore_index)
+
+    def list_entries(self) -> list[Entry]:
+        root = self._find()
+        index = root / "ImageSets" / "Segmentation" / f"{self.split}.txt"
+        if self.split.endswith(AUGMENTED) and not index.is_file():
+            raise UserError(
+                f"there is no file {index}; python tools/prepare_voc_aug.py makes it from SBD"
+            )
+        entries = [self._entry(root, line, index) for line in read_lines(index)]
+        require_unique([entry.name for entry in entries], index)
+        for entry in entries:
+            for path in (entry.image, entry.label):
+                if path is not None and not path.is_file():
+                    raise UserError(f"{index} lists {entry.name}, but there is no file {path}")
+        return entries
+
+    def _find(self) -> Path:
+        if not self.download:
+            return find_below(find_data_dir(self.data_dir), "VOC2012")
+        try:
+            return find_below(find_data_dir(self.data_dir), "VOC2012")
+        except UserError:
+            archive = DATASET_YEAR_DICT["2012"]
+            folder = Path(self.data_dir).expanduser()
+            fetch(archive["url"], archive["md5"], archive["base_dir"], folder)
+            return folder / archive["base_dir"]
+
+    def _entry(self, root: Path, line: str, index: Path) -> Entry:
+        words = line.split()
+        if len(words) > 2 or (len(words) == 2) != self.split.endswith(AUGMENTED):
+            wanted = "an image and a label path" if self.split.endswith(AUGMENTED) else "a name"
+            raise UserError(f"{index} has the line {line!r}; {wanted} is expected")
+        if len(words) == 2:
+            image, label = (root / word.lstrip("/") for word in words)
+            return Entry(image.stem, image, label)
+        image = root / "JPEGImages" / f"{line}.jpg"
+        if self.split == "test":
+            return Entry(line, image)
+        return Entry(line, image, root / "SegmentationClass" / f"{line}.png")
