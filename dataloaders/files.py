@@ -51,8 +51,8 @@ def find_below(folder: Path, part: str) -> Path:
     return found[0]
 
 
-def list_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted.
+def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """Files of a folder with one of the endings by stem, sorted.
 
     Raises:
         UserError: If there is no such folder, or two images share a stem.
@@ -60,7 +60,7 @@ def list_images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in sorted(names_in(folder)):
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() in IMAGE_SUFFIXES:
+        if suffix.lower() in suffixes:
             path = folder / name
             other = found.setdefault(stem, path)
             if other is not path:
