@@ -16,7 +16,6 @@ from base.base_dataset import DATASETS, BaseDataset, size_of
 from dataloaders.files import (
     find_below,
     find_data_dir,
-    list_files,
     list_images,
     pair,
     read_lines,
@@ -85,7 +84,7 @@ class COCOStuff(BaseDataset):
     def _list_10k(self, root: Path) -> list[Entry]:
         index = root / "imageLists" / f"{self.part}.txt"
         images = list_images(root / "images")
-        labels = list_files(root / "annotations", ".mat")
+        labels = list_images(root / "annotations", (".mat",))
         names = read_lines(index)
         require_unique(names, index)
         for found, what in ((images, "image"), (labels, "label")):
