@@ -218,7 +218,13 @@ def test_per_image_is_the_mean_of_the_images(name):
     )
 
 
-APART = ("LovaszSoftmax", "BCE", "BCEDice", "Discriminative")  # one channel means another thing
+APART = (
+    "LovaszSoftmax",
+    "BCE",
+    "BCEDice",
+    "Discriminative",
+    "Spoco",
+)  # one channel means another thing
 ONE_CHANNEL = [name for name in LOSSES if name not in APART]
 
 

@@ -12,6 +12,7 @@ from utils.losses.focal import Focal
 from utils.losses.jaccard import Jaccard
 from utils.losses.lovasz import LovaszSoftmax
 from utils.losses.ohem import OhemCrossEntropy
+from utils.losses.spoco import Spoco
 from utils.losses.tversky import Tversky
 from utils.losses.weighted_sum import WeightedSum
 
@@ -29,6 +30,7 @@ __all__ = [
     "Jaccard",
     "LovaszSoftmax",
     "OhemCrossEntropy",
+    "Spoco",
     "Tversky",
     "WeightedSum",
 ]
