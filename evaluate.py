@@ -10,12 +10,13 @@ from pathlib import Path
 
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
-from inference import Predict, load_as_asked
+from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
 from utils.image_io import write_png
 from utils.metrics import MetricGroup
+from utils.predict import Predict
 from utils.run_folder import make_folder
 from utils.schema import check_section
 from utils.tables import score_table

@@ -29,15 +29,22 @@ class Normalization:
     def __call__(self, image: np.ndarray) -> Tensor:
         """(H, W, C) uint8 or uint16 -> (C, H, W) float32."""
         scale = np.iinfo(image.dtype).max
-        if self.mean:
-            mean, std = np.float32(self.mean) * scale, np.float32(self.std) * scale
-        else:
-            mean = image.mean((0, 1), dtype=np.float64).astype(np.float32)
-            std = np.maximum(image.std((0, 1), dtype=np.float64), 1e-3).astype(np.float32)
+        own = self.of(image)
+        mean, std = np.float32(own.mean) * scale, np.float32(own.std) * scale
         values = image.astype(np.float32)
         values -= mean
         values /= std
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+    def of(self, image: np.ndarray) -> Normalization:
+        """The same for parts of `image` (H, W, C): where each image's own is taken, that of all."""
+        if self.mean:
+            return self
+        scale, pixels = np.iinfo(image.dtype).max, image.shape[0] * image.shape[1]
+        mean = sum(block.sum((0, 1), dtype=np.float64) for block in blocks(image)) / pixels
+        squares = sum(np.square(block - mean).sum((0, 1)) for block in blocks(image)) / pixels
+        std = np.maximum(np.sqrt(squares), 1e-3)
+        return Normalization(tuple((mean / scale).tolist()), tuple((std / scale).tolist()))
 
     def undo(self, image: Tensor) -> np.ndarray:
         """(C, H, W) float32 -> (H, W, 3) uint8, for pictures; stretched where the mean is lost.
@@ -62,6 +69,11 @@ class Normalization:
     def state(self) -> dict:
         """Plain values for a checkpoint."""
         return {key: list(value) for key, value in asdict(self).items()}
+
+
+def blocks(image: np.ndarray, rows: int = 256) -> list[np.ndarray]:
+    """The image in blocks of rows, so that none needs a large copy in floating point."""
+    return [image[top : top + rows] for top in range(0, len(image), rows)]
 
 
 def make_normalization(
