@@ -33,6 +33,7 @@ class Predict:
         palette: RGB of each class.
         config: The run's config, resolved.
         task: What the model was trained for.
+        sections: Those of the predictor and the post-processing in use.
     """
 
     def __init__(self, state: dict, model: nn.Module, device: torch.device):
@@ -55,6 +56,7 @@ class Predict:
 
     def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
         """Predict and post-process by these sections from here on."""
+        self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
         self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
         self.postprocess = make_postprocess(postprocess, self.classes)
 
