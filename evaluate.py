@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import math
 from pathlib import Path
+from typing import Any
 
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
-from inference import Predict, load_as_asked
+from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
-from utils.image_io import write_png
 from utils.metrics import MetricGroup
+from utils.predict import Predict
+from utils.report.boundary_errors import BoundaryErrors
+from utils.report.folder import in_words, write_evaluation
 from utils.run_folder import make_folder
 from utils.schema import check_section
 from utils.tables import score_table
@@ -56,12 +57,20 @@ def main(args: argparse.Namespace) -> None:
     dataset = make_dataset(
         section, predict.config["ignore_index"], normalization=predict.normalization
     )
-    require_alike(dataset, predict.classes, predict.channels, predict.config["metric"])
+    metrics = predict.config["metric"]
+    require_alike(dataset, predict.classes, predict.channels, metrics)
     check_dataset(dataset)
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")
-    gallery = Gallery(metric_of(predict, predict.config["metric"][:1]), dataset)
-    metric = metric_of(predict, predict.config["metric"])
+    gallery = Gallery(metric_of(predict, metrics[:1]), dataset)
+    boundary = BoundaryErrors(dataset.ignore_index) if semantic(metrics) else None
+    metric = metric_of(predict, metrics)
+
+    def visit(*image: Any) -> None:
+        gallery.visit(*image)
+        if boundary is not None:
+            boundary.visit(*image)
+
     scores = evaluate(
         predict.model,
         make_loader(section, dataset, False),
@@ -71,16 +80,23 @@ def main(args: argparse.Namespace) -> None:
         predict.device,
         dtype=predict.dtype,
         postprocess=predict.postprocess,
-        visit=gallery.visit,
+        visit=visit,
         title=f"scoring {dataset.split}",
     )
-    text = json.dumps({k: None if math.isnan(v) else v for k, v in scores.items()}, indent=2)
-    (output / "scores.json").write_text(text + "\n")
-    (output / "scores.txt").write_text(score_table(scores) + "\n")
-    for name, picture in {**metric.pictures(), **gallery.sheets()}.items():
-        write_png(output / f"{name}.png", picture)
+    about = {
+        "model": str(args.model),
+        "data": f"{section['type']}, split {dataset.split}, {len(dataset)} images",
+        "arch": predict.config["arch"]["type"],
+        "predictor": in_words(predict.sections["predictor"]),
+        "postprocess": ", ".join(map(in_words, predict.sections["postprocess"])) or "none",
+    }
+    write_evaluation(output, about, predict, scores, metric, gallery, boundary)
     log.info("%s", score_table(scores))
-    log.info("%d images of %s; scores and pictures in %s", len(dataset), dataset.split, output)
+    log.info("%d images of %s; scores and report.html in %s", len(dataset), dataset.split, output)
+
+
+def semantic(metrics: list[dict]) -> bool:
+    return metrics[0]["target"] == "semantic"
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

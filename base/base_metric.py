@@ -64,3 +64,7 @@ class BaseMetric(ABC):
     def pictures(self) -> dict[str, np.ndarray]:
         """Figures by name, (H, W, 3) uint8, that explain the scores."""
         return {}
+
+    def tables(self) -> dict[str, list[list]]:
+        """Tables by name that the scores follow from; the first row of each is its heading."""
+        return {}

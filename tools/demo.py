@@ -37,7 +37,7 @@ def main() -> None:
         write_png(ROOT / IMAGES / f"{entry.name}.png", shapes.read(entry).image)
     command(
         *("inference.py", "--model", f"{run}/best_model.pth"),
-        *("--images", str(IMAGES), "--output", str(PREDICTIONS)),
+        *("--images", str(IMAGES), "--output", str(PREDICTIONS), "--overwrite"),
     )
     scores = run / "evaluation_val"
     print(f"""

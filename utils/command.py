@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -58,6 +59,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
     add_predictor_options(parser)
     add_postprocess_option(parser)
+
+
+def at_least(least: float, kind: type = int) -> Callable[[str], float]:
+    """The type of an option that is a number from `least` up."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} up")
+        return value
+
+    return read
 
 
 def import_packages(names: list[str]) -> None:

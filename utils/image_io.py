@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -32,8 +33,9 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     image = decode(data, path, flags.get(channels, cv2.IMREAD_UNCHANGED))
     if image.ndim == 2:
         image = image[:, :, None]
-    if image.shape[2] in (3, 4):
-        image = image[:, :, [2, 1, 0, 3][: image.shape[2]]]  # OpenCV has blue first
+    if image.shape[2] in (3, 4):  # OpenCV has blue first; in place, for the image may be large
+        swap = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        cv2.cvtColor(image, swap, dst=image)
     if image.shape[2] != channels:
         image = pages(data) if path.suffix.lower() in (".tif", ".tiff") else image
     if image.shape[2] != channels:
@@ -122,9 +124,30 @@ def write_png(path: Path, image: np.ndarray, palette: list[list[int]] | None = N
         picture = Image.fromarray(image)
         if palette is not None and image.dtype == np.uint8:  # a palette has 256 places
             picture.putpalette(np.array(full_palette(palette), np.uint8).ravel().tolist())
-        picture.save(path)
+        part = path.with_name(path.name + ".part")
+        picture.save(part, format="PNG")
+        os.replace(part, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB picture as PNG, and use its memory: its channels are swapped.
+
+    Faster than `write_png`, and without a copy of the picture.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    part = path.with_name(path.name + ".part.png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
+        if not cv2.imwrite(str(part), picture):
+            raise OSError("OpenCV could not write it")
+        os.replace(part, path)
+    except (OSError, cv2.error) as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
 
 
 def full_palette(palette: list[list[int]]) -> list[list[int]]:

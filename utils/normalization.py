@@ -29,12 +29,8 @@ class Normalization:
 
     def __call__(self, image: np.ndarray) -> Tensor:
         """(H, W, C) uint8 or uint16 -> (C, H, W) float32."""
-        full = np.iinfo(image.dtype).max
-        if self.mean:
-            mean, std = np.array(self.mean) * full, np.array(self.std) * full
-        else:
-            mean, std = (found.ravel() for found in cv2.meanStdDev(image))
-            std = np.maximum(std, 1e-3)
+        own, full = self.of(image), np.iinfo(image.dtype).max
+        mean, std = np.array(own.mean) * full, np.array(own.std) * full
         values = np.empty((image.shape[2], *image.shape[:2]), np.float32)
         factors, shifts = (1 / std).tolist(), (-mean / std).tolist()
         for plane, factor, shift, out in zip(
@@ -42,6 +38,15 @@ class Normalization:
         ):
             cv2.addWeighted(plane, factor, plane, 0, shift, dst=out, dtype=cv2.CV_32F)
         return torch.from_numpy(values)
+
+    def of(self, image: np.ndarray) -> Normalization:
+        """The same for parts of `image` (H, W, C): where each image's own is taken, that of all."""
+        if self.mean:
+            return self
+        full = np.iinfo(image.dtype).max
+        mean, std = (found.ravel() for found in cv2.meanStdDev(image))
+        std = np.maximum(std, 1e-3)
+        return Normalization(tuple((mean / full).tolist()), tuple((std / full).tolist()))
 
     def undo(self, image: Tensor) -> np.ndarray:
         """(C, H, W) float32 -> (H, W, 3) uint8, for pictures; stretched where the mean is lost.

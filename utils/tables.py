@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
 
 def score_table(scores: dict[str, float]) -> str:
     """Scores called "<score>/<class>" as a table with a row a class; the others in a line below."""
@@ -19,6 +23,21 @@ def score_table(scores: dict[str, float]) -> str:
         ]
     lines += wrapped([f"{key} {number(value)}" for key, value in plain.items()])
     return "\n".join(lines)
+
+
+def class_table(scores: dict[str, float]) -> list[list]:
+    """Scores called "<score>/<class>" as rows with a heading: a row a class, a column a score."""
+    columns = list(dict.fromkeys(key.split("/", 1)[0] for key in scores if "/" in key))
+    classes = list(dict.fromkeys(key.split("/", 1)[1] for key in scores if "/" in key))
+    rows = [[name, *(scores.get(f"{c}/{name}") for c in columns)] for name in classes]
+    return [["class", *columns], *rows]
+
+
+def write_csv(path: Path, rows: Sequence[Sequence]) -> None:
+    """Write rows, the first of them a heading; what is undefined is empty."""
+    with open(path, "w", newline="") as file:
+        for row in rows:
+            csv.writer(file).writerow("" if v is None or v != v else v for v in row)
 
 
 def number(value: float | None, decimals: int = 4) -> str:

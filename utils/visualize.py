@@ -104,8 +104,11 @@ def write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
 
 
-def draw_confusion(counts: np.ndarray, names: list[str]) -> np.ndarray:
-    """The confusion matrix (C, C), rows truth, as a picture; shares of each row, in percent."""
+def draw_confusion(counts: np.ndarray, names: list[str], write_counts: bool = False) -> np.ndarray:
+    """The confusion matrix (C, C), rows truth, as a picture; shares of each row, in percent.
+
+    With `write_counts` the cells say how many pixels they are, and are coloured by the shares too.
+    """
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,7 +121,7 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> np.ndarray:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("prediction")
     axes.set_ylabel("truth")
-    axes.set_title("share of each true class, in percent")
+    axes.set_title("pixels" if write_counts else "share of each true class, in percent")
     if len(names) <= 40:
         for row, column in np.ndindex(shares.shape):
             value = shares[row, column]
@@ -126,7 +129,7 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> np.ndarray:
                 axes.text(
                     column,
                     row,
-                    f"{value:.0f}",
+                    compact(counts[row, column]) if write_counts else f"{value:.0f}",
                     ha="center",
                     va="center",
                     fontsize=8,
@@ -154,6 +157,14 @@ def draw_scatter(points: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> 
     axes.scatter(*points[inside].T, s=3, c=colors[inside] / 255)
     axes.tick_params(labelsize=7)
     return figure_array(figure)
+
+
+def compact(count: float) -> str:
+    """A count in four characters or so: 950, 1.2k, 34M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.{int(count < 10 * size)}f}{unit}"
+    return f"{count:.0f}"
 
 
 def figure_array(figure) -> np.ndarray:

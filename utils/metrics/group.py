@@ -62,3 +62,6 @@ class MetricGroup(BaseMetric):
 
     def pictures(self) -> dict[str, np.ndarray]:
         return {k: v for metric in self.metrics for k, v in metric.pictures().items()}
+
+    def tables(self) -> dict[str, list[list]]:
+        return {k: v for metric in self.metrics for k, v in metric.tables().items()}

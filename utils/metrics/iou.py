@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -95,7 +97,31 @@ class IoU(BaseMetric):
         return {key: float(value) for key, value in scores.items()}
 
     def pictures(self) -> dict[str, np.ndarray]:
-        return {"confusion_matrix": draw_confusion(self.confusion, self.class_names)}
+        counts, names = self.confusion, self.class_names
+        return {
+            "confusion_matrix": draw_confusion(counts, names),
+            "confusion_matrix_counts": draw_confusion(counts, names, write_counts=True),
+        }
+
+    def tables(self) -> dict[str, list[list]]:
+        """The confusion matrix in pixels and in shares of each true class, and its margins."""
+        counts, names = self.confusion, self.class_names
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        heading = ["truth \\ prediction", *names]
+        margins = zip(np.diagonal(counts), counts.sum(1), counts.sum(0), strict=True)
+        return {
+            "confusion_matrix_counts": with_heading(heading, names, counts),
+            "confusion_matrix": with_heading(heading, names, shares.round(6)),
+            "class_counts": with_heading(["class", "hits", "truth", "found"], names, list(margins)),
+        }
+
+
+def with_heading(heading: list[str], names: list[str], rows: Iterable) -> list[list]:
+    """A table with the names in its first column."""
+    return [
+        heading,
+        *([name, *np.asarray(row).tolist()] for name, row in zip(names, rows, strict=True)),
+    ]
 
 
 def mean(values: np.ndarray) -> float:

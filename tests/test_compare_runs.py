@@ -1,0 +1,116 @@
+"""tools/compare_runs.py: differences with intervals that mean what they say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools import compare_runs
+from utils.command import run
+from utils.image_io import read_image
+from utils.report.comparison import Counts, differences
+from utils.tables import write_csv
+
+
+def counts(iou: np.ndarray, size: int = 100) -> Counts:
+    """Evaluations in which truth and found are equally large, from (images, classes) of hits."""
+    hits = np.round(iou * size)
+    values = np.stack([hits, np.full_like(hits, size), np.full_like(hits, size)], axis=-1)
+    images, classes = iou.shape
+    return Counts([f"i{i}" for i in range(images)], [f"c{c}" for c in range(classes)], values)
+
+
+def test_the_difference_by_hand():
+    """Hits 50 and 100 of 100 pixels in two images: IoU 150/250; all right: 1."""
+    a, b = counts(np.array([[0.5], [1.0]])), counts(np.array([[1.0], [1.0]]))
+    heading, row, mean = differences(a, b, resamples=500)
+    assert heading == ["class", "IoU_A", "IoU_B", "difference", "low", "high"]
+    assert row[:4] == ["c0", 0.6, 1.0, 0.4] and mean[1:4] == row[1:4]
+    # the draws are (0, 2), (1, 1) and (2, 0): differences 0, 0.4 and 1 - 100/300
+    assert row[4] == 0 and row[5] == pytest.approx(2 / 3)
+
+
+def test_pairs_are_drawn_together():
+    """Images that differ much among themselves, a gain that is the same in each."""
+    rng = np.random.default_rng(0)
+    level = rng.uniform(0.2, 0.8, (40, 2))
+    low, high = differences(counts(level, 10000), counts(level + 0.05, 10000))[1][4:]
+    assert 0.03 < low < high < 0.09
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """95% of intervals over samples of a population hold the population's difference."""
+    rng = np.random.default_rng(1)
+    a = rng.uniform(0.3, 0.9, (4000, 1))
+    b = np.clip(a + rng.normal(0.02, 0.1, a.shape), 0, 1)
+    truth = differences(counts(a, 1000), counts(b, 1000), resamples=2)[1][3]
+    held = 0
+    for _ in range(100):
+        chosen = rng.integers(0, 4000, 60)
+        row = differences(counts(a[chosen], 1000), counts(b[chosen], 1000), resamples=300)[1]
+        held += row[4] <= truth <= row[5]
+    assert 86 <= held <= 100
+
+
+def test_a_class_that_never_occurs_has_no_score():
+    values = np.zeros((3, 2, 3))
+    values[:, 0] = 10
+    absent = Counts(["a", "b", "c"], ["x", "y"], values)
+    _, x, y, mean = differences(absent, absent, resamples=20)
+    assert x[1] == 1 and mean[1] == 1 and all(math.isnan(value) for value in y[1:])
+
+
+@pytest.fixture
+def runs(tmp_path) -> list[Path]:
+    """Two run folders with scores, curves and configs."""
+    for index, name in enumerate(("one", "two")):
+        folder = tmp_path / name / "evaluation_val"
+        folder.mkdir(parents=True)
+        heading = ["image", "class", "hits", "truth", "found"]
+        rows = [
+            [f"i{i}", c, 40 + 20 * index + i, 100, 100] for i in range(5) for c in ("sky", "car")
+        ]
+        write_csv(folder / "class_counts.csv", [heading, *rows])
+        (tmp_path / name / "config.json").write_text(json.dumps({"seed": index, "name": "x"}))
+        metrics = [["iteration", "Mean_IoU"], [10, 0.1 * index], [20, 0.5]]
+        write_csv(tmp_path / name / "metrics.csv", metrics)
+    return [tmp_path / "one", tmp_path / "two"]
+
+
+def compare(*words: str | Path) -> int:
+    return run(lambda: compare_runs.main(compare_runs.parse([str(word) for word in words])))
+
+
+def test_the_command(runs, tmp_path, capsys):
+    assert compare(*runs, "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "seed: 0 -> 1" in said and "name" not in said.split("config, A -> B")[1].split("\n")[1]
+    assert any(line.startswith("sky") and line.endswith("*") for line in said.splitlines())
+    with open(tmp_path / "out" / "differences_1.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    # hits 42 and 62 of 100 in the mean over images: 42 / 158 and 62 / 138
+    assert float(rows[0]["IoU_A"]) == pytest.approx(42 / 158)
+    assert float(rows[0]["difference"]) == pytest.approx(62 / 138 - 42 / 158)
+    assert read_image(tmp_path / "out" / "curves.png").shape == (550, 880, 3)
+
+
+@pytest.mark.parametrize("spoil", ["images", "none", "single"])
+def test_refused(runs, tmp_path, capsys, spoil):
+    path = runs[1] / "evaluation_val" / "class_counts.csv"
+    if spoil == "images":
+        path.write_text(path.read_text().replace("i4", "i9"))
+        says = "the evaluations are of different images"
+    elif spoil == "none":
+        path.unlink()
+        says = "holds no scores of val; python evaluate.py --model"
+    else:
+        runs.pop()
+        says = "give two runs or more"
+    assert compare(*runs, "-o", tmp_path / "out") == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,221 @@
+"""evaluate.py: what it leaves behind, and that its tables agree with its scores."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+
+import evaluate
+import train
+from utils.command import run
+from utils.image_io import read_image
+from utils.report.boundary_errors import BoundaryErrors
+from utils.report.folder import in_words
+from utils.report.html import picture, table
+from utils.tables import class_table, write_csv
+from utils.visualize import compact
+
+FILES = {
+    *("scores.json", "scores.txt", "evaluation.json", "report.html"),
+    *("classes.csv", "images.csv", "class_counts.csv", "boundary_errors.csv"),
+    *("confusion_matrix.csv", "confusion_matrix_counts.csv"),
+    *("confusion_matrix.png", "confusion_matrix_counts.png"),
+    *("worst.png", "best.png", "examples.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint of two steps on Shapes."""
+    folder = tmp_path_factory.mktemp("run")
+    config = folder / "config.json"
+    config.write_text(json.dumps(TINY))
+    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
+    train.main(train.parse(["-c", str(config), *words]))
+    return next(folder.glob("tiny/*/last.pth"))
+
+
+@pytest.fixture(scope="module")
+def folder(model) -> Path:
+    """What a plain evaluation of it leaves."""
+    assert score(model, "-o", model.parent / "plain") == 0
+    return model.parent / "plain"
+
+
+def score(model: Path, *words: str | Path) -> int:
+    """The exit code."""
+    argv = [str(word) for word in ("-d", "cpu", "-m", model, *words)]
+    return run(lambda: evaluate.main(evaluate.parse(argv)))
+
+
+def rows(path: Path) -> list[dict]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_written(folder):
+    assert {path.name for path in folder.iterdir()} == FILES
+    about = json.loads((folder / "evaluation.json").read_text())
+    assert about["predictor"] == "Whole" and about["postprocess"] == "none"
+    assert about["config"]["arch"]["type"] == "ENet"
+
+
+def test_the_tables_give_the_scores(folder):
+    """IoU of each class, and of each image, from the counts that are written down."""
+    scores = json.loads((folder / "scores.json").read_text())
+    confusion = np.array(
+        [list(row.values())[1:] for row in rows(folder / "confusion_matrix_counts.csv")], int
+    )
+    hits, truth, found = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
+    counts = rows(folder / "class_counts.csv")
+    for index, row in enumerate(rows(folder / "classes.csv")):
+        union = truth[index] + found[index] - hits[index]
+        expected = hits[index] / union
+        assert float(row["IoU"]) == pytest.approx(expected)
+        assert scores[f"IoU/{row['class']}"] == pytest.approx(expected)
+        own = [c for c in counts if c["class"] == row["class"]]
+        assert sum(int(c["hits"]) for c in own) == hits[index]
+        assert sum(int(c["truth"]) for c in own) == truth[index]
+    images = rows(folder / "images.csv")
+    assert [row["image"] for row in images] == sorted({c["image"] for c in counts})
+    first = [c for c in counts if c["image"] == images[0]["image"]]
+    accuracy = sum(int(c["hits"]) for c in first) / sum(int(c["truth"]) for c in first)
+    assert float(images[0]["Pixel_Accuracy"]) == pytest.approx(accuracy)
+    shares = [list(row.values())[1:] for row in rows(folder / "confusion_matrix.csv")]
+    np.testing.assert_allclose(np.array(shares, float), confusion / truth[:, None], atol=1e-6)
+
+
+def test_errors_by_distance_add_up(folder):
+    bands = rows(folder / "boundary_errors.csv")
+    scores = json.loads((folder / "scores.json").read_text())
+    pixels, wrong = (sum(int(band[key]) for band in bands) for key in ("pixels", "wrong"))
+    assert wrong / pixels == pytest.approx(1 - scores["Pixel_Accuracy"])
+    assert sum(float(band["share_of_errors"]) for band in bands) == pytest.approx(1)
+
+
+class Links(HTMLParser):
+    """Collects what a page would load, and whether its tags close."""
+
+    def __init__(self):
+        super().__init__()
+        self.loads, self.open, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.loads += [value for key, value in attrs if key in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_report_needs_nothing_beside_itself(folder):
+    text = (folder / "report.html").read_text()
+    page = Links()
+    page.feed(text)
+    assert not page.open
+    assert page.loads and all(load.startswith("data:image/") for load in page.loads)
+    assert not re.search(r"https?://|@import|url\(", text)
+    words = " ".join(page.text)
+    for title in ("Classes", "Confusion", "Errors by distance", "Worst", "Best", "Every image"):
+        assert title in words
+    for row in rows(folder / "images.csv"):
+        assert row["image"] in words
+    pixels = base64.b64decode(page.loads[0].split(",")[1])
+    assert cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_names_cannot_break_the_page():
+    shown = table([["class", "IoU"], ['<b>&"x', 0.5], ["gone", None], ["nan", math.nan]], ["IoU"])
+    assert "<b>" not in shown and "&lt;b&gt;&amp;&quot;x" in shown
+    assert shown.count('data-value="">-</td>') == 2 and "--share:50.0%" in shown
+    page = Links()
+    page.feed(picture(np.zeros((4, 5, 3), np.uint8), '"<'))
+    assert len(page.loads) == 1
+
+
+def test_predictors_and_postprocessing(model, folder, tmp_path):
+    """A flip changes the scores of a net that is not symmetric; every pixel of one class is 1/C."""
+    words = ("--mode", "sliding", "--window", "32", "--flip")
+    assert score(model, "-o", tmp_path / "flip", *words) == 0
+    plain, flip = ((p / "scores.json").read_text() for p in (folder, tmp_path / "flip"))
+    assert json.loads(plain)["Pixel_Accuracy"] != json.loads(flip)["Pixel_Accuracy"]
+    about = json.loads((tmp_path / "flip" / "evaluation.json").read_text())
+    assert "predictor=Sliding(window=32)" in about["predictor"]
+    words = ("--postprocess", "RemoveSmall", "min_size=100000", "to=disc")
+    assert score(model, "-o", tmp_path / "disc", *words) == 0
+    scores = json.loads((tmp_path / "disc" / "scores.json").read_text())
+    assert scores["Accuracy/disc"] == 1 and scores["Accuracy/background"] == 0
+
+
+def test_boundary_errors_by_hand():
+    """A step between two classes at column 4 of 8; errors at distances 0, 1 and 3."""
+    truth = np.zeros((3, 8), int)
+    truth[:, 4:] = 1
+    truth[0, 0] = 255
+    labels = np.where(truth == 255, 0, truth)
+    labels[0, 4] = labels[1, 5] = 0
+    labels[2, 0] = 1
+    counted = BoundaryErrors(255)
+    counted.count(labels, truth)
+    heading, *bands = counted.table()
+    assert heading == ["from", "to", "pixels", "wrong", "error_rate", "share_of_errors"]
+    # columns 3 and 4 are at 0, 2 and 5 at 1, 1 and 6 at 2, 0 and 7 at 3; one of column 0 is ignored
+    assert [band[2:4] for band in bands[:3]] == [[6, 1], [6, 1], [11, 1]]
+    assert bands[2][4:] == [1 / 11, 1 / 3]
+    assert bands[-1][:3] == [32, math.inf, 0]
+
+
+def test_no_boundary_and_no_error():
+    counted = BoundaryErrors(255)
+    counted.count(np.zeros((4, 4), int), np.zeros((4, 4), int))
+    last = counted.table()[-1]
+    assert last[2:4] == [16, 0] and last[4] == 0 and math.isnan(last[5])
+    void = np.array([[0, 255, 1]])
+    counted = BoundaryErrors(255)
+    counted.count(np.zeros((1, 3), int), void)
+    assert counted.table()[-1][2:4] == [2, 1]
+
+
+def test_kitti_road_scores(model, tmp_path):
+    """MaxF and AP where the config's metric is KittiRoad."""
+    state = torch.load(model)
+    metric = {"type": "KittiRoad", "args": {}, "target": "semantic"}
+    state["config"]["metric"] = [{"type": "IoU", "args": {}, "target": "semantic"}, metric]
+    torch.save(state, tmp_path / "road.pth")
+    assert score(tmp_path / "road.pth", "-o", tmp_path / "out") == 0
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert 0 < scores["MaxF"] <= 1 and 0 < scores["AP"] <= 1
+
+
+def test_small_tables(tmp_path):
+    assert class_table({"Mean": 0.5, "IoU/a": 0.1, "IoU/b": 0.2, "Dice/a": 0.3}) == [
+        ["class", "IoU", "Dice"],
+        ["a", 0.1, 0.3],
+        ["b", 0.2, None],
+    ]
+    write_csv(tmp_path / "t.csv", [["a", "b"], [None, math.nan], ["x,y", 1]])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["a,b", ",", '"x,y",1']
+    counts = (5, 950, 1234, 56789, 1_200_000, 345_000_000, 2.5e9)
+    assert [compact(n) for n in counts] == ["5", "950", "1.2k", "57k", "1.2M", "345M", "2.5G"]
+    nested = {"type": "MultiScale", "args": {"scales": [1], "predictor": {"type": "Whole"}}}
+    assert in_words(nested) == "MultiScale(scales=[1], predictor=Whole)"
+
+
+def test_pictures_are_of_the_images(folder):
+    sheet = read_image(folder / "worst.png")
+    assert sheet.shape[1] == 4 * 246 + 6

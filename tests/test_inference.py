@@ -1,0 +1,447 @@
+"""inference.py: what it takes, what it writes, what it does with what it cannot read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path, PurePath
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from PIL import Image
+
+import inference
+import train
+from utils.command import run
+from utils.image_io import read_image, read_label, write_picture, write_png
+from utils.normalization import Normalization
+from utils.pipeline import Behind, ahead
+from utils.sources import Video, expand, find_source, natural
+from utils.writers.submissions import CITYSCAPES, kitti_road_name, voc_palette
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint of two steps: classes background, disc, square, triangle."""
+    folder = tmp_path_factory.mktemp("run")
+    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
+    path = folder / "config.json"
+    path.write_text(json.dumps(TINY))
+    train.main(train.parse(["-c", str(path), *words]))
+    return next(folder.glob("tiny/*/last.pth"))
+
+
+@pytest.fixture(scope="module")
+def predict(model):
+    return inference.load(model)
+
+
+def changed(model: Path, path: Path, **values) -> Path:
+    """A copy of the checkpoint with other values."""
+    torch.save({**torch.load(model), **values}, path)
+    return path
+
+
+def photo(size: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Three images, one of them smaller than the model's stride, one in a folder."""
+    sizes = {"a": (45, 70, 3), "b": (5, 3, 3), "deep/c": (64, 33, 3)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        write_png(tmp_path / "in" / f"{name}.png", photo(size, seed))
+    return tmp_path / "in"
+
+
+def infer(model: Path, *words: str | Path) -> int:
+    """The exit code."""
+    argv = [str(word) for word in ("-d", "cpu", "-m", model, *words)]
+    return run(lambda: inference.main(inference.parse(argv)))
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+# ---------------------------------------------------------------- what it takes
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_a_folder(model, predict, folder, tmp_path, threads):
+    assert infer(model, "-i", folder, "-o", tmp_path / "out", "--threads", str(threads)) == 0
+    endings = (".png", "_ids.png", "_overlay.png")
+    assert files(tmp_path / "out") == {n + e for n in ("a", "b", "deep/c") for e in endings}
+    for name in ("a", "b", "deep/c"):
+        image = read_image(folder / f"{name}.png")
+        for ending in (".png", "_ids.png"):
+            found = read_label(tmp_path / "out" / f"{name}{ending}")
+            assert np.array_equal(found, predict(image))
+        assert read_image(tmp_path / "out" / f"{name}_overlay.png").shape == image.shape
+
+
+def test_one_file_a_list_a_glob_and_several_words(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("in/a.png\n\nin/deep/c.png\n")
+    names = {
+        (folder / "a.png",): {"a"},
+        (tmp_path / "list.txt",): {"a", "deep/c"},
+        (folder / "*.png",): {"a", "b"},
+        (folder / "**" / "*.png",): {"a", "b", "deep/c"},
+        (folder / "a.png", folder / "b.png"): {"a", "b"},
+    }
+    for places, expected in names.items():
+        assert {name.as_posix() for name in find_source(places).names} == expected
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for name in ("f10", "f9", "f1"):
+        write_png(tmp_path / f"{name}.png", photo((4, 4, 3)))
+    assert [path.stem for _, path in expand(tmp_path, None)] == ["f1", "f9", "f10"]
+    mixed = [Path("7"), Path("a"), Path("1a"), Path("a1b2"), Path("")]
+    assert sorted(mixed, key=natural)  # numbers and words can be compared
+
+
+def exif(image: np.ndarray, path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 6  # turn a quarter to the right to see it
+    Image.fromarray(image).save(path, quality=95, exif=tags)
+
+
+def test_kinds_of_image(tmp_path):
+    """Orientation is applied, grey repeated, alpha dropped, 16 bits kept."""
+    image = cv2.resize(photo((3, 5, 3)), (50, 30), interpolation=cv2.INTER_NEAREST)
+    exif(image, tmp_path / "turned.jpg")
+    assert np.abs(read_image(tmp_path / "turned.jpg").astype(int) - np.rot90(image, 3)).mean() < 9
+    grey = read_image_of(image[:, :, 0], tmp_path / "grey.png")
+    assert np.array_equal(grey, np.repeat(image[:, :, :1], 3, axis=2))
+    assert np.array_equal(
+        read_image_of(np.dstack([image, grey[:, :, 0]]), tmp_path / "a.png"), image
+    )
+    deep = image[:, :, 0].astype(np.uint16) * 257
+    deep = read_image_of(deep, tmp_path / "deep.png")
+    assert deep.dtype == np.uint16 and np.array_equal(deep[:, :, 1] >> 8, image[:, :, 0])
+
+
+def read_image_of(image: np.ndarray, path: Path) -> np.ndarray:
+    write_png(path, image)
+    return read_image(path)
+
+
+def test_a_turned_and_a_deep_image_are_predicted(model, predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    exif(photo((40, 60, 3)), tmp_path / "in" / "turned.jpg")
+    cv2.imwrite(str(tmp_path / "in" / "deep.png"), photo((40, 60, 3)).astype(np.uint16) * 257)
+    assert infer(model, "-i", tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert read_label(tmp_path / "out" / "turned.png").shape == (60, 40)
+    overlay = read_image(tmp_path / "out" / "deep_overlay.png")
+    assert overlay.dtype == np.uint8 and overlay.shape == (40, 60, 3)
+
+
+def test_real_images(model, real_data, tmp_path):
+    """CamVid, KITTI, Cityscapes and a highway frame, whole and in windows."""
+    found = {
+        "camvid/val": (360, 480),
+        "kitti_road/data_road/training/image_2": (375, 1242),
+        "cityscapes_mini/leftImg8bit/train/aachen": (1024, 2048),
+        "tusimple_unlabelled": (720, 1280),
+    }
+    paths = [next(p for _, p in expand(real_data / place, None)) for place in found]
+    words = ("--save", "ids", "--mode", "sliding", "--window", "512", "--overlap", "0")
+    assert infer(model, "-i", *paths, "-o", tmp_path / "out", *words) == 0
+    sizes = sorted(read_label(p).shape for p in (tmp_path / "out").rglob("*.png"))
+    assert sizes == sorted(found.values())
+
+
+# ---------------------------------------------------------------- what it writes
+
+
+def test_probabilities_and_confidence(model, predict, folder, tmp_path):
+    words = ("--save", "probabilities", "confidence", "--flip")
+    assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
+    image = read_image(folder / "a.png")
+    flipped = predict.outputs(image[:, ::-1].copy())["out"].softmax(1).flip(-1)
+    expected = ((predict.outputs(image)["out"].softmax(1) + flipped) / 2)[0].numpy()
+    with h5py.File(tmp_path / "out" / "a_probabilities.h5") as file:
+        found = file["probabilities"]
+        assert found.dtype == np.float16 and list(found.attrs["classes"]) == predict.classes
+        np.testing.assert_allclose(found[:], expected, atol=1e-3)
+    confidence = read_label(tmp_path / "out" / "a_confidence.png")
+    np.testing.assert_allclose(confidence / 255, expected.max(0), atol=0.003)
+
+
+def test_cityscapes_encoding(model, predict, folder, tmp_path):
+    names = ["road", "car", "bicycle", "void"]
+    path = changed(model, tmp_path / "street.pth", classes=names)
+    words = ("--save", "cityscapes", "kitti", "kitti_road")
+    assert infer(path, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
+    assert files(tmp_path / "out") == {"cityscapes/a.png", "kitti/a.png", "kitti_road/a.png"}
+    image = read_image(folder / "a.png")
+    expected = np.array([7, 26, 33, 0])[predict(image)]
+    for kind in ("cityscapes", "kitti"):
+        assert np.array_equal(read_label(tmp_path / "out" / kind / "a.png"), expected)
+    road = predict.outputs(image)["out"].softmax(1)[0, 0].numpy() * 255
+    found = read_label(tmp_path / "out" / "kitti_road" / "a.png")
+    assert np.abs(found - road).max() <= 0.51
+
+
+def test_official_numbers_and_names():
+    """Of labelIds the 19 of training, and the colours of VOC's first classes and its border."""
+    assert len(set(CITYSCAPES.values()) - {0}) == 19
+    voc = voc_palette()
+    assert voc[:3] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    assert voc[15] == [192, 128, 128] and voc[255] == [224, 224, 192]
+    expected = PurePath("kitti_road/training/um_road_000007.png")
+    assert kitti_road_name(PurePath("training/um_000007")) == expected
+
+
+def test_ade20k_and_voc_encodings(model, predict, folder, tmp_path):
+    """Told that there are 150 and 21 classes; the model finds the first four."""
+    image = read_image(folder / "a.png")
+    for kind, count, shift in (("ade20k", 150, 1), ("voc", 21, 0)):
+        path = changed(model, tmp_path / "m.pth", classes=[str(i) for i in range(count)])
+        out = tmp_path / kind
+        assert infer(path, "-i", folder / "a.png", "-o", out, "--save", kind) == 0
+        assert np.array_equal(read_label(out / kind / "a.png"), predict(image) + shift)
+
+
+def test_instances_and_embeddings(model, predict, folder, tmp_path):
+    """A checkpoint whose labels are said to be objects."""
+    config = {**predict.config, "metric": [{**predict.config["metric"][0], "target": "instance"}]}
+    path = changed(model, tmp_path / "objects.pth", config=config)
+    words = ("--save", "instances", "overlay", "embeddings")
+    assert infer(path, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
+    labels = predict(read_image(folder / "a.png"))
+    assert np.array_equal(read_label(tmp_path / "out" / "a_instances.png"), labels)
+    with h5py.File(tmp_path / "out" / "a_predictions.h5") as file:
+        assert file["raw"].shape == (3, 45, 70)
+
+
+def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):
+    words = ("--postprocess", "RemoveSmall", "min_size=100000", "to=disc")
+    assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
+    assert (read_label(tmp_path / "out" / "a.png") == 1).all()
+
+
+# ---------------------------------------------------------------- video
+
+
+def write_video(path: Path, count: int = 12, size: tuple[int, int] = (64, 48)) -> None:
+    file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, size)
+    for index in range(count):
+        file.write(cv2.resize(photo((6, 8, 3), index), size))
+    file.release()
+
+
+def test_a_video_becomes_a_video(model, predict, tmp_path):
+    write_video(tmp_path / "clip.mp4")
+    assert infer(model, "-i", tmp_path / "clip.mp4", "-o", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == {"clip.mp4"}
+    made = Video(tmp_path / "out" / "clip.mp4")
+    assert (len(made), made.fps) == (12, 10)
+    words = ("--save", "ids", "video", "--fps", "5", "--overwrite")
+    assert infer(model, "-i", tmp_path / "clip.mp4", "-o", tmp_path / "out", *words) == 0
+    assert files(tmp_path / "out") == {"clip.mp4", *(f"clip/{i:06d}_ids.png" for i in range(1, 13))}
+    assert Video(tmp_path / "out" / "clip.mp4").fps == 5
+    task = next(iter(Video(tmp_path / "clip.mp4").reads(3, lambda name: True)))
+    labels = [predict(task().image) for _ in range(2)][-1]
+    assert np.array_equal(read_label(tmp_path / "out" / "clip" / "000002_ids.png"), labels)
+
+
+def test_a_folder_of_frames_becomes_a_video(model, tmp_path):
+    for index in range(9, 12):
+        write_png(tmp_path / "frames" / f"{index}.png", photo((48, 64, 3), index))
+    words = ("--save", "video", "-o", tmp_path / "out", "--fps", "4")
+    assert infer(model, "-i", tmp_path / "frames", *words) == 0
+    made = Video(tmp_path / "out" / "frames.mp4")
+    assert (len(made), made.fps) == (3, 4)
+
+
+def damage(path: Path) -> None:
+    """Blank the packet of a frame in the middle, and its start code with it."""
+    data = bytearray(path.read_bytes())
+    codes = [i for i in range(len(data) - 4) if data[i : i + 4] == b"\x00\x00\x01\xb6"]
+    data[codes[5] : codes[6]] = bytes(codes[6] - codes[5])
+    path.write_bytes(data)
+
+
+def test_a_corrupt_frame_is_reported_and_the_rest_goes_on(model, tmp_path, capsys):
+    write_video(tmp_path / "clip.mp4")
+    damage(tmp_path / "clip.mp4")
+    words = ("--save", "ids", "-o", tmp_path / "out")
+    assert infer(model, "-i", tmp_path / "clip.mp4", *words) == 2
+    assert "11 of 12 frames could be decoded" in capsys.readouterr().err
+    assert len(files(tmp_path / "out")) == 11
+
+
+def test_a_corrupt_frame_of_a_folder(model, tmp_path, capsys):
+    for index in range(3):
+        write_png(tmp_path / "frames" / f"{index}.png", photo((48, 64, 3), index))
+    (tmp_path / "frames" / "1.png").write_bytes(b"\x89PNG broken")
+    assert infer(model, "-i", tmp_path / "frames", "--save", "video", "-o", tmp_path / "out") == 2
+    assert "1.png" in capsys.readouterr().err
+    assert len(Video(tmp_path / "out" / "frames.mp4")) == 2
+
+
+# ---------------------------------------------------------------- what is there already
+
+
+def test_a_folder_with_results_asks_what_to_do(model, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert infer(model, "-i", folder, "-o", out, "--save", "ids") == 0
+    assert infer(model, "-i", folder, "-o", out, "--save", "ids") == 2
+    message = capsys.readouterr().err
+    assert "is not empty" in message and "--overwrite" in message and "--skip-existing" in message
+    (out / "a_ids.png").write_bytes(b"kept")
+    (out / "b_ids.png").unlink()
+    assert infer(model, "-i", folder, "-o", out, "--save", "ids", "--skip-existing") == 0
+    assert (out / "a_ids.png").read_bytes() == b"kept" and (out / "b_ids.png").is_file()
+    assert infer(model, "-i", folder, "-o", out, "--save", "ids", "--overwrite") == 0
+    assert read_label(out / "a_ids.png").shape == (45, 70)
+
+
+def test_skip_existing_of_a_video(model, tmp_path):
+    write_video(tmp_path / "clip.mp4")
+    words = ("-i", tmp_path / "clip.mp4", "-o", tmp_path / "out", "--save", "ids")
+    assert infer(model, *words) == 0
+    (tmp_path / "out" / "clip" / "000004_ids.png").unlink()
+    kept = tmp_path / "out" / "clip" / "000005_ids.png"
+    before = kept.stat().st_mtime_ns
+    assert infer(model, *words, "--skip-existing") == 0
+    assert len(files(tmp_path / "out")) == 12 and kept.stat().st_mtime_ns == before
+
+
+def test_nothing_is_half_written(tmp_path, monkeypatch):
+    """A stop in the middle of a PNG leaves none of its name, so --skip-existing makes it again."""
+    monkeypatch.setattr(Image.Image, "save", lambda *_, **__: sys.exit("stopped"))
+    with pytest.raises(SystemExit):
+        write_png(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--save cityscapes", "the class 'disc' is none of Cityscapes'"),
+        ("--save ade20k", "150 classes are wanted; this model was trained on 4"),
+        ("--save kitti_road", "no class is called 'road'"),
+        ("--save instances", "this model labels classes, not objects"),
+        ("--save embeddings", "this model labels classes"),
+        ("--mode whole --window 64", "--window and --overlap go with --mode sliding"),
+        ("--postprocess RemoveSmal", "did you mean 'RemoveSmall'?"),
+        ('--postprocess KeepLargest classes=["disk"]', "no class 'disk'; did you mean 'disc'?"),
+    ],
+)
+def test_refused_before_anything_is_written(model, folder, tmp_path, capsys, words, says):
+    assert infer(model, "-i", folder, "-o", tmp_path / "out", *words.split()) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("list.txt", "a.png\ngone.png\n", "lists"),
+        ("list.txt", "", "the list is empty"),
+        ("clip.mp4", "no video", "is not a video that can be read"),
+    ],
+)
+def test_sources_refused(model, folder, tmp_path, capsys, name, content, says):
+    (folder / name).write_text(content)
+    assert infer(model, "-i", folder / name, "-o", tmp_path / "out") == 2
+    assert says in capsys.readouterr().err
+
+
+def test_two_images_of_one_name(model, folder, tmp_path, capsys):
+    shutil.copy(folder / "a.png", folder / "a.bmp")
+    assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
+    assert "would both be written to a.png" in capsys.readouterr().err
+
+
+def test_an_image_is_not_written_over(model, folder, capsys):
+    assert infer(model, "-i", folder, "-o", folder, "--overwrite") == 2
+    assert "would be written over" in capsys.readouterr().err
+
+
+def test_a_model_without_weights(model, folder, tmp_path, capsys):
+    state = torch.load(model)
+    del state["state_dict"]
+    torch.save(state, tmp_path / "bare.pth")
+    assert infer(tmp_path / "bare.pth", "-i", folder, "-o", tmp_path / "out") == 2
+    assert "has no state_dict" in capsys.readouterr().err
+
+
+def test_frames_of_two_sizes_make_no_video(model, folder, tmp_path, capsys):
+    assert infer(model, "-i", folder, "-o", tmp_path / "out", "--save", "video") == 2
+    assert "frames of one size" in capsys.readouterr().err
+    assert not files(tmp_path / "out")
+
+
+# ---------------------------------------------------------------- in little memory
+
+
+@pytest.mark.parametrize("normalize", ["own", "fixed"])
+@pytest.mark.parametrize("size", [(300, 200), (64, 500), (500, 64), (20, 20)])
+def test_bands_give_the_labels_of_the_image_in_one_piece(predict, tmp_path, size, normalize):
+    before = predict.normalization
+    if normalize == "own":
+        predict.normalization = Normalization((), ())
+    image = photo((*size, 3))
+    predict.use({"type": "Sliding", "args": {"window": 64, "overlap": 0.5}}, [])
+    assert predict.in_bands
+    found = predict.label_in_bands(image, tmp_path)
+    assert found.dtype == np.uint8 and np.array_equal(found, predict(image))
+    assert not files(tmp_path)
+    predict.use("Whole", [])
+    assert not predict.in_bands
+    predict.normalization = before
+
+
+def test_an_images_own_statistics_in_blocks():
+    image = photo((700, 33, 3))
+    own = Normalization((), ()).of(image)
+    np.testing.assert_allclose(own.mean, image.mean((0, 1)) / 255)
+    np.testing.assert_allclose(own.std, image.std((0, 1)) / 255)
+
+
+def test_a_picture_is_written_as_it_is(tmp_path):
+    image = photo((20, 30, 3))
+    write_picture(tmp_path / "a" / "b.png", image.copy())
+    assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
+
+
+# ---------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_ahead_keeps_the_order_and_ends_with_none(threads):
+    tasks = ((lambda i=i: i if i < 50 else None) for i in range(1000))
+    assert list(ahead(tasks, threads)) == list(range(50))
+    assert list(ahead(((lambda i=i: i) for i in range(7)), threads)) == list(range(7))
+
+
+def test_ahead_is_not_far_ahead():
+    started = []
+    results = ahead(((lambda i=i: started.append(i) or i) for i in range(100)), 2)
+    next(results)
+    assert len(started) <= 4
+    results.close()
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_error_behind_is_raised(threads):
+    def fail() -> None:
+        raise ValueError("full disk")
+
+    with pytest.raises(ValueError, match="full disk"), Behind(threads) as behind:
+        behind.do(fail)
+    done = []
+    with Behind(threads) as behind:
+        for index in range(20):
+            behind.do(done.append, index)
+    assert sorted(done) == list(range(20))

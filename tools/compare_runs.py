@@ -1,0 +1,137 @@
+"""Compare runs: their curves on one plot, their scores class by class, their configs.
+
+    python tools/compare_runs.py saved/NAME/RUN_A saved/NAME/RUN_B [...]
+
+The first run is what the others are compared with. Scores are those of evaluate.py, so score each
+run first. An evaluation's folder may stand for a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from utils.command import run  # noqa: E402
+from utils.config import difference  # noqa: E402
+from utils.errors import UserError  # noqa: E402
+from utils.image_io import write_png  # noqa: E402
+from utils.report.comparison import SHARE, differences, read_counts  # noqa: E402
+from utils.run_folder import make_folder  # noqa: E402
+from utils.tables import number, write_csv  # noqa: E402
+from utils.visualize import figure_array  # noqa: E402
+
+log = logging.getLogger("segforge")
+
+
+def evaluation_of(folder: Path, split: str) -> Path:
+    """The folder with a run's scores: its own, or that of a split inside it.
+
+    Raises:
+        UserError: If there is none.
+    """
+    inside = folder / f"evaluation_{split}"
+    for place in (folder, inside):
+        if (place / "class_counts.csv").is_file():
+            return place
+    raise UserError(
+        f"{folder} holds no scores of {split}; python evaluate.py --model "
+        f"{folder / 'best_model.pth'} --output {inside} makes them"
+    )
+
+
+def config_of(folder: Path) -> dict:
+    """A run's config, {} where it lies nowhere."""
+    for name, nested in (("config.json", False), ("evaluation.json", True)):
+        if (folder / name).is_file():
+            content = json.loads((folder / name).read_text())
+            return content["config"] if nested else content
+    return {}
+
+
+def curve(folder: Path, key: str) -> tuple[list[float], list[float]]:
+    """Iterations and values of a column of metrics.csv; empty where there are none."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return [], []
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(key)]
+    return [float(row["iteration"]) for row in rows], [float(row[key]) for row in rows]
+
+
+def draw_curves(folders: list[Path], names: list[str], key: str) -> np.ndarray | None:
+    """The curves of all runs as a picture (H, W, 3) uint8; None where none has that column."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    curves = [curve(folder, key) for folder in folders]
+    if not any(iterations for iterations, _ in curves):
+        return None
+    figure = Figure(figsize=(8, 5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for name, (iterations, values) in zip(names, curves, strict=True):
+        axes.plot(iterations, values, label=name, marker="." if len(values) < 30 else None)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel(key)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure_array(figure)
+
+
+def as_text(rows: list[list]) -> str:
+    """The table for the terminal; a star where the interval does not hold 0."""
+    heading, *body = rows
+    width = max(len(row[0]) for row in rows)
+    lines = ["".join([heading[0].ljust(width), *(name.rjust(12) for name in heading[1:])])]
+    for name, *values in body:
+        low, high = values[-2:]
+        star = " *" if low > 0 or high < 0 else ""
+        lines.append("".join([name.ljust(width), *(number(v).rjust(12) for v in values), star]))
+    return "\n".join(lines)
+
+
+def main(args: argparse.Namespace) -> None:
+    if len(args.runs) < 2:
+        raise UserError("give two runs or more")
+    names = [str(folder) for folder in args.runs]
+    counts = [read_counts(evaluation_of(folder, args.split)) for folder in args.runs]
+    tables = [differences(counts[0], other, args.resamples) for other in counts[1:]]
+    make_folder(args.output, "--output")
+    picture = draw_curves(args.runs, names, args.key)
+    if picture is None:
+        log.warning("no run has a column %r in metrics.csv: no curves are drawn", args.key)
+    else:
+        write_png(args.output / "curves.png", picture)
+    for place, (folder, name, table) in enumerate(
+        zip(args.runs[1:], names[1:], tables, strict=True), start=1
+    ):
+        write_csv(args.output / f"differences_{place}.csv", table)
+        log.info("\nA: %s\nB: %s\n%s", names[0], name, as_text(table))
+        log.info("* the %d%% interval over images does not hold 0", SHARE)
+        lines = difference(config_of(args.runs[0]), config_of(folder))
+        (args.output / f"config_difference_{place}.txt").write_text("\n".join(lines) + "\n")
+        log.info("config, A -> B:\n  %s", "\n  ".join(lines) or "no difference")
+    log.info("\nwritten to %s", args.output)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, help="folders of runs or of evaluations, the first is A")
+    add("--key", default="Mean_IoU", help="column of metrics.csv to draw (Mean_IoU)")
+    add("--split", default="val", help="evaluation inside a run's folder (val)")
+    add("--resamples", type=int, default=2000, help="draws of the bootstrap (2000)")
+    add("-o", "--output", type=Path, default=Path("comparison"), help="folder (comparison)")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    raise SystemExit(run(lambda: main(arguments)))

@@ -1,0 +1,102 @@
+"""A trained model with everything around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dataloaders.palettes import distinct_colours
+from utils.clustering import LABELERS
+from utils.device import autocast, autocast_dtype
+from utils.errors import UserError
+from utils.label_bands import label_in_bands
+from utils.normalization import Normalization
+from utils.predictors import PREDICTORS
+from utils.scoring import make_postprocess
+from utils.writers import Task
+
+
+class Predict:
+    """An image in, its label map out.
+
+    Args:
+        state: A checkpoint's content.
+        model: Its model, with its weights.
+        device: Where to run.
+
+    Attributes:
+        model, predictor, labeler, postprocess, normalization, dtype, device: The parts.
+        classes: Class names by id.
+        palette: RGB of each class.
+        config: The run's config, resolved.
+        task: What the model was trained for.
+        sections: Those of the predictor and the post-processing in use.
+    """
+
+    def __init__(self, state: dict, model: nn.Module, device: torch.device):
+        config = state["config"]
+        self.config, self.device = config, device
+        self.classes, self.palette = state["classes"], state["palette"]
+        self.channels = state["channels"]
+        self.normalization = Normalization(
+            **{k: tuple(v) for k, v in state["normalization"].items()}
+        )
+        if config["trainer"]["channels_last"]:
+            model = model.to(memory_format=torch.channels_last)
+        self.model = model.to(device).eval()
+        self.labeler = LABELERS.build(config["labeler"])
+        target = config["metric"][0]["target"]
+        palette = distinct_colours(256) if target == "instance" else self.palette
+        self.task = Task(self.classes, palette, target, self.labeler.scores)
+        self.use(config["predictor"], config["postprocess"])
+        self.dtype = autocast_dtype(config["trainer"]["amp"], device)
+
+    def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
+        """Predict and post-process by these sections from here on."""
+        self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
+        self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
+        self.postprocess = make_postprocess(postprocess, self.classes)
+
+    @torch.no_grad()
+    def outputs(self, image: np.ndarray | Tensor) -> dict[str, Tensor]:
+        """The model's maps, each (1, C, H, W), of an image (H, W, channels) or of `prepare`'s."""
+        prepared = image if isinstance(image, Tensor) else self.prepare(image)
+        with autocast(self.device, self.dtype):
+            return self.predictor(self.model, prepared.to(self.device, non_blocking=True))
+
+    def prepare(self, image: np.ndarray) -> Tensor:
+        """An image (H, W, channels) uint8 or uint16 as the model reads it, (1, channels, H, W)."""
+        if image.ndim == 2:
+            image = image[:, :, None]
+        if image.shape[2] != self.channels:
+            raise UserError(
+                f"the image has {image.shape[2]} channels; the model was trained on {self.channels}"
+            )
+        return self.normalization(image)[None]
+
+    def label(self, outputs: dict[str, Tensor]) -> np.ndarray:
+        """The label map (H, W) int64 that the outputs mean."""
+        labels = self.labeler(outputs)
+        if self.postprocess is not None:
+            labels = self.postprocess(labels, outputs)
+        return labels[0].cpu().numpy()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Label map (H, W) int64 of an image (H, W, 3) uint8 RGB, or as the model was trained."""
+        return self.label(self.outputs(image))
+
+    @property
+    def in_bands(self) -> bool:
+        """Labels can be made band by band, in little memory."""
+        has_bands = self.predictor.bands is not None and self.labeler.pixelwise
+        return has_bands and self.postprocess is None
+
+    @torch.no_grad()
+    def label_in_bands(self, image: np.ndarray, folder: Path) -> np.ndarray:
+        """As `__call__` in little memory: (H, W) uint8 or uint16 mapped from a file in `folder`."""
+        parts = (self.normalization, self.model, self.predictor, self.labeler, self.device)
+        with autocast(self.device, self.dtype):
+            return label_in_bands(image, *parts, len(self.classes) - 1, folder)

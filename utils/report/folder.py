@@ -1,0 +1,73 @@
+"""The folder of one evaluation: scores, tables, pictures and the page that shows them all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from utils.gallery import Gallery
+from utils.image_io import write_png
+from utils.metrics import MetricGroup
+from utils.predict import Predict
+from utils.report.boundary_errors import BoundaryErrors
+from utils.report.report import make_report
+from utils.tables import class_table, score_table, write_csv
+
+
+def write_evaluation(
+    folder: Path,
+    about: dict[str, str],
+    predict: Predict,
+    scores: dict[str, float],
+    metric: MetricGroup,
+    gallery: Gallery,
+    boundary: BoundaryErrors | None,
+) -> None:
+    """Write all that is known of an evaluation.
+
+    Args:
+        folder: Exists.
+        about: What was scored and how.
+        predict: The model.
+        scores: By name.
+        metric: What gave them.
+        gallery: What has seen each image.
+        boundary: Likewise, or None.
+    """
+    write_json(folder / "scores.json", {k: None if math.isnan(v) else v for k, v in scores.items()})
+    write_json(folder / "evaluation.json", {**about, "config": predict.config})
+    (folder / "scores.txt").write_text(score_table(scores) + "\n")
+    tables = {"classes": class_table(scores), **metric.tables(), **gallery.tables()}
+    if boundary is not None:
+        tables["boundary_errors"] = boundary.table()
+    for name, rows in tables.items():
+        write_csv(folder / f"{name}.csv", rows)
+    matrices = metric.pictures()
+    for name, picture in {**matrices, **gallery.sheets()}.items():
+        write_png(folder / f"{name}.png", picture)
+    page = make_report(
+        f"{predict.config['name']}: scores of {about['data']}",
+        about,
+        scores,
+        predict.palette,
+        matrices,
+        tables.get("boundary_errors"),
+        tables["images"],
+        gallery.exhibits(),
+        gallery.key,
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def in_words(section: dict) -> str:
+    """A section on one line: Sliding(window=512, overlap=0.5)."""
+    args = [
+        f"{key}={in_words(value) if isinstance(value, dict) and 'type' in value else value}"
+        for key, value in section.get("args", {}).items()
+    ]
+    return f"{section['type']}({', '.join(args)})" if args else section["type"]
