@@ -7,7 +7,8 @@ import torch
 
 from base.base_loss import BaseLoss
 from utils.clustering import LABELERS, MeanShift
-from utils.clustering.mean_shift import apart, is_between
+from utils.clustering.borders import is_between
+from utils.clustering.mean_shift import apart
 from utils.clustering.pieces import by_size, components, fill, without_small
 from utils.clustering.windows import homogeneous_windows
 from utils.errors import UserError
@@ -74,11 +75,11 @@ def test_between_two_others():
 def test_windows_stop_at_the_foreground_and_at_steep_ground():
     embedding = torch.zeros(2, 9, 20)
     embedding[0, :, 10:] = 2.0
-    whole = homogeneous_windows(embedding, torch.ones(9, 20, dtype=torch.bool), 0.5).points
+    whole = homogeneous_windows(embedding, torch.ones(9, 20, dtype=torch.bool), 0.5)
     assert set(whole[:, 0].tolist()) == {0.0, 2.0} and not whole[:, 1].any()
     left = torch.zeros(9, 20, dtype=torch.bool)
     left[:, :11] = True
-    inside = homogeneous_windows(embedding, left, 0.5).points
+    inside = homogeneous_windows(embedding, left, 0.5)
     assert len(inside) < len(whole) and inside[:, 0].max() == 2.0 / 2
 
 

@@ -52,18 +52,27 @@ class EmbeddingLabeler(Labeler):
             raise ValueError("classes and per_class need semantic, the name of the class scores")
 
     @abstractmethod
-    def cluster(self, embedding: Tensor, foreground: Tensor, maps: dict[str, Tensor]) -> Tensor:
+    def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
         """Clusters of one image as (H, W) int64, 1 and up in any order, 0 for none.
 
         Args:
             embedding: (E, H, W) float32, finite.
             foreground: (H, W) bool, at least one pixel; the others are 0 in the result.
-            maps: All outputs of the image, each (C, H, W).
         """
 
-    def kept(self, labels: Tensor, maps: dict[str, Tensor]) -> Tensor:
-        """The clusters without those that fail a test of the labeler's own."""
+    def kept(self, labels: Tensor, foreground: Tensor, maps: dict[str, Tensor]) -> Tensor:
+        """The clusters without those that fail a test of the labeler's own.
+
+        Args:
+            labels: (H, W) int64.
+            foreground: (H, W) bool.
+            maps: The embeddings that `reads` names, each (E, H, W).
+        """
         return labels
+
+    def reads(self) -> list[str]:
+        """Names of the embeddings among the outputs; `output` comes first."""
+        return [self.output]
 
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """Objects of `outputs` as (B, H, W) int64.
@@ -75,7 +84,8 @@ class EmbeddingLabeler(Labeler):
         Raises:
             UserError: If a map is missing, not finite, of one channel, or of another size.
         """
-        embedding = embedding_of(outputs, self.output)
+        embeddings = {name: embedding_of(outputs, name) for name in self.reads()}
+        embedding = embeddings[self.output]
         size = (len(embedding), *embedding.shape[2:])
         regions = self._regions(outputs, size, embedding.device)
         if mask is not None:
@@ -85,25 +95,23 @@ class EmbeddingLabeler(Labeler):
         remove = not told if self.remove_largest is None else self.remove_largest
         images = []
         for index in range(len(embedding)):
-            maps = {name: output[index] for name, output in outputs.items()}
+            maps = {name: each[index] for name, each in embeddings.items()}
             labels = torch.zeros(size[1:], dtype=torch.int64, device=embedding.device)
             for region in regions:
-                found = self._image(embedding[index], region[index], maps, remove)
+                found = self._image(maps, region[index], remove)
                 labels = torch.where(found > 0, found + labels.max(), labels)
             images.append(by_size(labels))
         return torch.stack(images)
 
-    def _image(
-        self, embedding: Tensor, region: Tensor, maps: dict[str, Tensor], remove_largest: bool
-    ) -> Tensor:
+    def _image(self, maps: dict[str, Tensor], region: Tensor, remove_largest: bool) -> Tensor:
         if not region.any():
             return torch.zeros_like(region, dtype=torch.int64)
-        labels = self.cluster(embedding, region, maps)
+        labels = self.cluster(maps[self.output], region)
         labels = without_small(labels, self.min_size, self.small)
         if remove_largest:
             labels = by_size(labels)
             labels = (labels - 1).clamp(min=0)
-        labels = self.kept(labels, maps)
+        labels = self.kept(labels, region, maps)
         if self.split_components:
             labels = without_small(components(labels), self.min_size, self.small)
         return labels

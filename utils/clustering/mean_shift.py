@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.clustering.borders import is_object
 from utils.clustering.embedding_labeler import EmbeddingLabeler
 from utils.clustering.labeler import LABELERS
-from utils.clustering.spread import nearest_point, spread
-from utils.clustering.windows import Windows, homogeneous_windows
+from utils.clustering.spread import nearest_point, onto_image, owner_of
+from utils.clustering.windows import homogeneous_windows
 
 SAMPLE = 2048  # windows that stand for the density
 MOST_SEEDS = 512  # a round
 ROUNDS = 4
 ITERATIONS = 100
-FIRM = 0.5  # share of a mode's pixels on homogeneous ground from which it is an object's
-BORDER = 0.15  # and below which it is a border's
 
 
 @LABELERS.register
@@ -61,12 +60,21 @@ class MeanShift(EmbeddingLabeler):
         """The bandwidth in use."""
         return self.delta_var if self.bandwidth is None else self.bandwidth
 
-    def cluster(self, embedding: Tensor, foreground: Tensor, maps: dict[str, Tensor]) -> Tensor:
+    def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
         windows = homogeneous_windows(embedding, foreground, self.radius)
-        modes = self._modes(windows.points)
-        modes = self._of_objects(modes, windows, embedding[:, foreground])
-        owners = torch.arange(1, len(modes) + 1, device=modes.device)
-        return spread(embedding, foreground, modes, owners, self.radius)
+        modes = self._modes(windows)
+        if not len(modes):
+            return torch.zeros_like(foreground, dtype=torch.int64)
+        own = torch.arange(1, len(modes) + 1, device=modes.device)
+        owned = owner_of(embedding[:, foreground], modes, own, self.radius)
+        owned = owned * is_object(windows, modes, own, owned, self.radius)[owned]
+        sizes = owned.bincount(minlength=len(modes) + 1)[1:]
+        objects = torch.cat([own.new_zeros(1), self.objects(modes, sizes)])
+        return onto_image(objects[owned], foreground)
+
+    def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
+        """The object of each of the modes (K, E), from 1; sizes (K,) are their pixels."""
+        return torch.arange(1, len(modes) + 1, device=modes.device)
 
     def _modes(self, points: Tensor) -> Tensor:
         """(K, E), no two within the bandwidth."""
@@ -105,21 +113,6 @@ class MeanShift(EmbeddingLabeler):
             return (distances < self.radius).to(distances.dtype)
         return (distances / self.radius).square().mul(-0.5).exp()
 
-    def _of_objects(self, modes: Tensor, windows: Windows, pixels: Tensor) -> Tensor:
-        """The modes that are not a border's, by the pixels (E, P) they hold."""
-        held = self._held(pixels, modes)
-        firmness = self._held(windows.points.T, modes) * windows.share / held.clamp(min=1)
-        firm = firmness >= FIRM
-        blend = ~firm & is_between(modes, modes[firm], self.radius)
-        return modes[(firmness >= BORDER) & ~blend]
-
-    def _held(self, pixels: Tensor, modes: Tensor) -> Tensor:
-        """How many of `pixels` (E, P) each mode is the nearest of, within the bandwidth."""
-        if not len(modes):
-            return torch.zeros(0, dtype=torch.int64, device=modes.device)
-        distance, nearest = nearest_point(pixels, modes)
-        return nearest[distance < self.radius].bincount(minlength=len(modes))
-
 
 def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:
     """Indices of points, the densest first, none within `radius` of a denser one that is taken.
@@ -138,18 +131,6 @@ def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:
             taken.append(place)
             free &= ~close[place]
     return order[torch.tensor(taken, dtype=torch.int64, device=order.device)]
-
-
-def is_between(points: Tensor, ends: Tensor, tolerance: float) -> Tensor:
-    """Which of `points` (N, E) lie within `tolerance` of a line between two of `ends` (K, E)."""
-    found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    for index, start in enumerate(ends):
-        along = ends[index + 1 :] - start  # (L, E)
-        away = points - start  # (N, E)
-        share = (away @ along.T / along.square().sum(1)).clamp(0, 1)  # (N, L)
-        off = (away[:, None] - share[..., None] * along).norm(dim=2)
-        found |= (off < tolerance).any(1)
-    return found
 
 
 def refuse_not_positive(**values: float | None) -> None:

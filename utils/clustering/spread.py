@@ -10,32 +10,6 @@ from utils.clustering.pieces import fill
 ENTRIES = 2**23  # of a distance matrix held at a time
 
 
-def spread(
-    embedding: Tensor, foreground: Tensor, points: Tensor, owners: Tensor, reach: float
-) -> Tensor:
-    """Label every pixel of the foreground, (H, W) int64.
-
-    A pixel takes the owner of the nearest point. Pixels farther than `reach` from every point lie
-    on borders, between two objects in the embedding as in the image, where a third one's point may
-    be the nearest; they take the label of the nearest pixel of the image that is within reach.
-
-    Args:
-        embedding: (E, H, W).
-        foreground: (H, W) bool.
-        points: (N, E).
-        owners: (N,) int64, from 1.
-        reach: In units of the embedding.
-    """
-    if not len(points):
-        return torch.zeros_like(foreground, dtype=torch.int64)
-    distance, nearest = nearest_point(embedding.flatten(1), points)
-    near = (distance < reach).view_as(foreground) & foreground
-    if not near.any():
-        near = foreground
-    labels = owners[nearest].view_as(foreground) * near
-    return fill(labels, foreground & ~near)
-
-
 def nearest_point(pixels: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Distance to the nearest of `points` (N, E), and its index, of `pixels` (E, P)."""
     squares = points.square().sum(1, keepdim=True)
@@ -45,3 +19,27 @@ def nearest_point(pixels: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         distances.append((least + part.square().sum(0)).clamp(min=0).sqrt())
         indices.append(index)
     return torch.cat(distances), torch.cat(indices)
+
+
+def owner_of(pixels: Tensor, points: Tensor, owners: Tensor, reach: float) -> Tensor:
+    """The owner of the point nearest to each pixel, 0 where none is within reach; (P,).
+
+    Args:
+        pixels: (E, P).
+        points: (N, E), one or more.
+        owners: (N,) int64, from 1.
+        reach: In units of the embedding.
+    """
+    distance, nearest = nearest_point(pixels, points)
+    return owners[nearest].masked_fill(distance >= reach, 0)
+
+
+def onto_image(owned: Tensor, foreground: Tensor) -> Tensor:
+    """Owners of the foreground's pixels (P,) as labels (H, W); none of them stays 0.
+
+    Pixels without an owner lie on borders: between two objects in the embedding as in the image,
+    where a third one may be the nearest. They take the label of the nearest pixel of the image.
+    """
+    labels = torch.zeros_like(foreground, dtype=torch.int64)
+    labels[foreground] = owned
+    return fill(labels, foreground & (labels == 0))

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIDE = 2  # windows of 3x3 pixels, a centre at every second pixel
+STRIDE = 2  # windows of 3x3 pixels, a centre at every second pixel: each stands for four
 STEEP = 0.5  # of the bandwidth a pixel: a steeper embedding is a border's
 
 
-@dataclass
-class Windows:
-    """Windows on homogeneous ground.
+def homogeneous_windows(embedding: Tensor, foreground: Tensor, bandwidth: float) -> Tensor:
+    """Means (N, E) over windows that no border runs through.
 
-    Attributes:
-        points: (N, E) mean embedding of each.
-        share: Pixels that each stands for.
-    """
-
-    points: Tensor
-    share: int = STRIDE**2
-
-
-def homogeneous_windows(embedding: Tensor, foreground: Tensor, bandwidth: float) -> Windows:
-    """Means over the windows where the embedding changes by less than STEEP bandwidths a pixel.
-
-    The mean has a third of a pixel's noise. The change is the slope of the plane that fits the
-    window best (Prewitt's filter), so noise of each pixel for itself hardly raises it. Pixels
-    outside the foreground count for nothing; a window's centre lies inside. Where the whole
-    foreground is steep, the flattest quarter of its windows is taken.
+    There the embedding changes by less than STEEP bandwidths a pixel. The mean has a third of a
+    pixel's noise. The change is the slope of the plane that fits the window best (Prewitt's
+    filter), so noise of each pixel for itself hardly raises it. Pixels outside the foreground count
+    for nothing; a window's centre lies inside. Where the whole foreground is steep, the flattest
+    quarter of its windows is taken.
 
     Args:
         embedding: (E, H, W).
@@ -54,7 +40,7 @@ def homogeneous_windows(embedding: Tensor, foreground: Tensor, bandwidth: float)
     flat = slope < STEEP * bandwidth
     if not flat.any():
         flat = slope <= slope.quantile(0.25) if len(slope) else flat
-    return Windows(points[flat].contiguous())
+    return points[flat].contiguous()
 
 
 def _shifted(padded: Tensor) -> list[list[Tensor]]:

@@ -1,0 +1,244 @@
+"""cluster.py and the prediction files it works on."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import cluster
+from base.base_metric import METRICS, BaseMetric
+from utils import embeddings_file
+from utils.command import run
+from utils.embeddings_file import add_datasets, read_dataset, write_embeddings
+from utils.errors import UserError
+from utils.image_io import write_png
+from utils.label_files import read_foreground, read_truth
+
+ROOT = Path(__file__).parent.parent
+STEMS = ("plant001_rgb", "plant002_rgb", "plant003_rgb")
+
+
+class CountObjects(BaseMetric):
+    """Stands for InstanceScores: the difference in count, and its share of foreground."""
+
+    def __init__(self, num_classes: int, ignore_index: int):
+        self.reset()
+
+    def reset(self) -> None:
+        self.differences: list[float] = []
+
+    def update(self, labels, target, outputs=None, meta=None) -> None:
+        self.differences.append(abs(int(labels.max()) - int(target.max())))
+
+    def compute(self) -> dict[str, float]:
+        return {"DiC": float(np.mean(self.differences)), "Images": float(len(self.differences))}
+
+
+def example(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """An embedding (3, 40, 48) float32 and its two objects (40, 48)."""
+    truth = np.zeros((40, 48), np.uint8)
+    truth[4:16, 5:17], truth[22:32, 25:35] = 1, 2
+    embedding = 3 * np.eye(3, dtype=np.float32)[truth].transpose(2, 0, 1)
+    noise = np.random.default_rng(seed).normal(0, 0.05, embedding.shape)
+    return embedding + noise.astype(np.float32), truth
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Three predictions in `emb`, their truth in `gt/A1`, semantic maps in `sem`."""
+    for seed, stem in enumerate(STEMS):
+        embedding, truth = example(seed)
+        raw = np.full((40, 48, 3), seed, np.uint8)
+        both = {"embeddings1": embedding, "embeddings2": embedding}
+        write_embeddings(tmp_path / "emb" / f"{stem}_predictions.h5", raw, both)
+        write_png(tmp_path / "gt" / "A1" / f"{stem[:8]}_label.png", truth, [[0] * 3, [9] * 3])
+        write_png(tmp_path / "sem" / f"{stem}_ids.png", (truth == 1).astype(np.uint8))
+    return tmp_path
+
+
+def call(folder: Path, *words: str) -> int:
+    words = ("--emb-dir", str(folder / "emb"), "-d", "cpu", "--num-workers", "1", *words)
+    return run(lambda: cluster.main(cluster.parse(list(words))))
+
+
+def first(folder: Path, name: str = "segmentation") -> np.ndarray:
+    return read_dataset(folder / "emb" / f"{STEMS[0]}_predictions.h5", name)
+
+
+@pytest.mark.parametrize("algorithm", list(cluster.LABELER_NAMES))
+def test_every_algorithm(folder, algorithm):
+    assert call(folder, "--clustering", algorithm) == 0
+    found = first(folder)
+    assert found.dtype == np.uint16 and np.array_equal(found, example()[1])
+    with h5py.File(folder / "emb" / f"{STEMS[0]}_predictions.h5") as file:
+        assert set(file) == {"raw", "embeddings1", "embeddings2", "segmentation"}
+        assert file["segmentation"].compression == "gzip"
+
+
+def test_again_replaces_and_other_names_stay(folder):
+    assert call(folder, "--clustering", "ms", "--no-remove-largest") == 0
+    assert first(folder).min() == 1
+    assert call(folder, "--clustering", "ms", "--output-dataset", "other") == 0
+    assert call(folder, "--clustering", "ms") == 0
+    assert first(folder).min() == 0 and np.array_equal(first(folder), first(folder, "other"))
+
+
+def test_as_a_command_in_two_processes(folder):
+    words = ["cluster.py", "--emb-dir", str(folder / "emb"), "--clustering", "ms"]
+    done = subprocess.run(
+        [sys.executable, *words, "--num-workers", "2", "-d", "cpu"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/segmentation of 3 of 3 files" in done.stderr + done.stdout
+    assert np.array_equal(first(folder), example()[1])
+
+
+def test_scores_and_truth(folder, monkeypatch, caplog):
+    monkeypatch.setitem(METRICS._classes, "InstanceScores", CountObjects)
+    words = ("--clustering", "ms", "--ds-name", "cvppp", "--gt-dir", str(folder / "gt"), "--score")
+    assert call(folder, *words) == 0
+    assert np.array_equal(first(folder, "gt"), example()[1])
+    with open(folder / "emb" / "segmentation_scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [*STEMS, "all"]
+    assert rows[-1] == {"file": "all", "DiC": "0.0", "Images": "3.0"}
+    assert call(folder, *words, "--gt-foreground") == 0
+    assert np.array_equal(first(folder), example()[1])
+    text = (folder / "emb" / "segmentation_scores.csv").read_text()
+    assert "inside the foreground of the ground truth" in text
+
+
+def test_semantic_masks(folder):
+    assert call(folder, "--clustering", "ms", "--sem-dir", str(folder / "sem")) == 0
+    assert np.array_equal(first(folder), (example()[1] == 1).astype(np.uint16))
+    words = ("--sem-dir", str(folder / "sem"), "--things-class", "0", "--no-remove-largest")
+    assert call(folder, "--clustering", "ms", *words) == 0
+    assert np.array_equal(first(folder) > 0, example()[1] != 1)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--score"], "--score needs --gt-dir"),
+        (["--gt-foreground"], "--gt-foreground needs --gt-dir"),
+        (["--gt-dir", "nowhere"], "--gt-dir nowhere: there is no such folder"),
+        (["--sem-dir", "gt"], "3 of 3 files missing:\n  plant001_rgb_ids.png\n  plant002"),
+        (["--things-class", "cow"], "--things-class cow: known are person, rider, car"),
+        (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
+        (["--num-workers", "0"], "--num-workers 0: one process is the least"),
+        (["--min-size", "-3"], "min_size is -3; it must not be negative"),
+        (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it"),
+    ],
+)
+def test_what_the_user_can_mend(folder, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(folder)
+    assert call(folder, "--clustering", "ms", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_one_network_only(folder, capsys):
+    path = folder / "emb" / "a_predictions.h5"
+    write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": example()[0]})
+    assert call(folder, "--clustering", "consistency") == 2
+    error = capsys.readouterr().err
+    assert "a_predictions.h5 has no data set 'embeddings2'; it holds embeddings1, raw" in error
+    assert first(folder).any()  # the others are done
+
+
+def test_a_mask_of_another_size(folder, capsys):
+    write_png(folder / "sem" / f"{STEMS[1]}_ids.png", np.ones((20, 24), np.uint8))
+    assert call(folder, "--clustering", "ms", "--sem-dir", str(folder / "sem")) == 2
+    assert "plant002_rgb_ids.png is 20x24, the embedding 40x48" in capsys.readouterr().err
+
+
+def test_not_a_number(folder, capsys):
+    embedding = example()[0]
+    embedding[0, 0, 0] = np.nan
+    path = folder / "emb" / f"{STEMS[2]}_predictions.h5"
+    write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": embedding})
+    assert call(folder, "--clustering", "ms") == 2
+    assert "not a finite number at 1 pixels" in capsys.readouterr().err
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a_predictions.h5"
+    write_embeddings(path, np.zeros((8, 9, 3), np.uint8), {"embeddings1": np.ones((2, 8, 9))})
+    before = path.read_bytes()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embeddings_file, "store", stop)
+    with pytest.raises(KeyboardInterrupt):
+        add_datasets(path, {"segmentation": np.ones((8, 9), np.uint16)})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_precision_and_layout(tmp_path):
+    path = tmp_path / "deep" / "a_predictions.h5"
+    small, large = np.full((2, 300, 150), 1.23456, np.float32), np.full((2, 5, 6), 64.0)
+    raw = np.zeros((300, 150, 3), np.uint8)
+    write_embeddings(path, raw, {"embeddings1": small, "embeddings2": large})
+    assert read_dataset(path, "raw").shape == (3, 300, 150)
+    assert read_dataset(path, "embeddings1").dtype == np.float16
+    assert read_dataset(path, "embeddings2").dtype == np.float32
+    with h5py.File(path) as file:
+        assert file["embeddings1"].chunks == (2, 128, 128)
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="is not there; inference.py writes such files"):
+        read_dataset(tmp_path / "a.h5", "raw")
+    (tmp_path / "a.h5").write_text("no")
+    with pytest.raises(UserError, match="is not an HDF5 file that can be read"):
+        read_dataset(tmp_path / "a.h5", "raw")
+
+
+def test_cityscapes_truth_and_masks(tmp_path):
+    ids = np.array([[26000, 26012, 26], [24001, 7, 0]], np.uint16)
+    write_png(tmp_path / "a.png", ids)
+    cars = read_truth(tmp_path / "a.png", "cityscapes", "car")
+    assert cars.tolist() == [[26000, 26012, -1], [0, 0, 0]]
+    everything = read_truth(tmp_path / "a.png", "cityscapes", None)
+    assert everything.tolist() == [[26000, 26012, -1], [24001, 0, 0]]
+    colours = np.array([[[0, 0, 142], [0, 0, 70], [70, 70, 2]]], np.uint8)
+    write_png(tmp_path / "b.png", colours)
+    assert read_foreground(tmp_path / "b.png", "car").tolist() == [[True, False, False]]
+    assert read_foreground(tmp_path / "b.png", None).tolist() == [[True, True, False]]
+    with pytest.raises(UserError, match="holds colours, which are read as those of Cityscapes"):
+        read_foreground(tmp_path / "b.png", "3")
+    write_png(tmp_path / "c.png", np.array([[13, 0, 255, 14]], np.uint8))
+    assert read_foreground(tmp_path / "c.png", "car").tolist() == [[True, False, False, False]]
+    assert read_foreground(tmp_path / "c.png", None).tolist() == [[True, False, False, True]]
+
+
+def test_colours_of_a_truth_are_ids(tmp_path):
+    write_png(tmp_path / "a.png", np.array([[[1, 2, 3], [0, 0, 0], [255, 255, 255]]], np.uint8))
+    assert read_truth(tmp_path / "a.png", "cvppp", None).tolist() == [[66051, 0, 16777215]]
+
+
+def test_real_leaves(real_data, tmp_path):
+    """Embeddings made from the truth of a plant give its leaves back."""
+    label = next((real_data / "cvppp" / "val" / "A1").glob("*_label.png"))
+    truth = read_truth(label, "cvppp", None)
+    centres = np.random.default_rng(0).normal(0, 2, (truth.max() + 1, 8)).astype(np.float32)
+    stem = label.stem.replace("_label", "_rgb")
+    path = tmp_path / "emb" / f"{stem}_predictions.h5"
+    embedding = centres[truth].transpose(2, 0, 1)
+    write_embeddings(path, np.zeros((*truth.shape, 3), np.uint8), {"embeddings1": embedding})
+    words = ("--ds-name", "cvppp", "--gt-dir", str(real_data / "cvppp" / "val"))
+    assert call(tmp_path, "--clustering", "ms", "--min-size", "5", *words) == 0
+    found = torch.from_numpy(read_dataset(path, "segmentation").astype(np.int64))
+    assert np.array_equal(read_dataset(path, "gt"), truth)
+    assert found.max() >= truth.max() - 1
+    assert ((found > 0).numpy() == (truth > 0)).mean() > 0.999

@@ -1,0 +1,153 @@
+"""Labelers beside mean shift, each by what it alone does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from utils.clustering import LABELERS, MeanShiftPlus
+from utils.clustering.borders import is_object
+from utils.clustering.consistency import median_iou
+from utils.clustering.density import hills
+from utils.clustering.sample_labeler import first_of_each
+from utils.errors import UserError
+
+
+def label(name: str, outputs, mask=None, **args) -> torch.Tensor:
+    return LABELERS.build({"type": name, "args": args})(outputs, mask)
+
+
+def stripes(centres: list[list[float]], width: int = 12) -> tuple[dict, torch.Tensor]:
+    """Vertical stripes (1, E, 24, W), one a centre, with a little noise; and their numbers."""
+    number = torch.arange(len(centres)).repeat_interleave(width).expand(1, 24, -1)
+    embedding = torch.tensor(centres)[number].movedim(-1, 1)
+    noise = torch.randn(embedding.shape, generator=torch.Generator().manual_seed(0))
+    return {"out": embedding + 0.03 * noise}, number
+
+
+def test_near_modes_are_merged_largest_first():
+    """Held by 9, 5 and 4 pixels at 0, 1.5 and 3: the second joins the first, not the third."""
+    modes = torch.tensor([[0.0, 0], [1.5, 0], [3.0, 0]])
+    owners = MeanShiftPlus(delta_dist=2.0).objects(modes, torch.tensor([9, 5, 4]))
+    assert owners.tolist() == [1, 1, 2]
+    apart = MeanShiftPlus(delta_dist=1.0).objects(modes, torch.tensor([4, 9, 5]))
+    assert apart.tolist() == [3, 1, 2]
+
+
+def test_a_mode_joins_the_nearest_accepted():
+    modes = torch.tensor([[0.0, 0], [3.0, 0], [1.8, 0]])
+    owners = MeanShiftPlus(delta_dist=2.0).objects(modes, torch.tensor([9, 5, 4]))
+    assert owners.tolist() == [1, 2, 2]
+
+
+def test_merging_on_an_image():
+    outputs, number = stripes([[0, 0], [5, 0], [6.2, 0], [5, 5]])
+    mask = number > 0
+    assert label("MeanShift", outputs, mask).max() == 3
+    found = label("MeanShiftPlus", outputs, mask, delta_dist=1.5)
+    expected = torch.tensor([0, 1, 1, 2])[number]
+    assert torch.equal(found, expected)
+
+
+def test_hills_by_hand():
+    """Points on a line; tops 9 and 8 with a saddle of 3 between them, which is below 8 / 2."""
+    density = np.array([9, 8, 5, 5, 3])
+    close = np.eye(5, dtype=bool)
+    for a, b in [(0, 2), (1, 3), (2, 4), (3, 4)]:
+        close[a, b] = close[b, a] = True
+    assert hills(density, close, 0.5).tolist() == [0, 1, 0, 1, 0]
+    assert hills(density, close, 0.3).tolist() == [0] * 5
+
+
+def test_a_bridge_links_for_dbscan_and_not_for_density():
+    """Two clusters of thirty points, and eight single ones in a row between them."""
+    blob = 0.1 * torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    row = torch.stack([torch.linspace(0.3, 2.7, 8), torch.zeros(8)], 1)
+    points = torch.cat([blob, blob + torch.tensor([3.0, 0]), row])
+    weights = torch.tensor([10] * 60 + [1] * 8)
+    linked = LABELERS["DBSCAN"](min_samples=2).cluster_points(points, weights)
+    assert linked.unique().tolist() == [0]
+    parted = LABELERS["Density"]().cluster_points(points, weights)
+    assert parted.tolist()[:60] in ([0] * 30 + [1] * 30, [1] * 30 + [0] * 30)
+
+
+def test_long_clusters_stay_whole():
+    """A stripe whose embedding drifts by four radii is one hill, and several modes."""
+    outputs, number = stripes([[0.0, 0], [0, 0], [0, 0]], width=20)
+    outputs["out"][0, 1, :, :20] += 5
+    outputs["out"][0, 0, :, 20:] += torch.linspace(0, 2, 40)
+    mask = torch.ones_like(number, dtype=torch.bool)
+    expected = torch.where(number > 0, 1, 2)
+    assert torch.equal(label("Density", outputs, mask), expected)
+    assert label("MeanShift", outputs, mask).max() > 2
+
+
+def test_a_border_is_no_object():
+    """Of ten pixels of each cluster 10, 10, 4 and 4 are on windows; the third lies between two."""
+    points = torch.tensor([[0.0, 0], [2, 0], [1, 0], [1, 5]])
+    owners = torch.arange(1, 5)
+    windows = points.repeat_interleave(torch.tensor([10, 10, 4, 4]), 0)
+    owned = owners.repeat_interleave(40)
+    kept = is_object(windows, points, owners, owned, 0.5)
+    assert kept.tolist() == [False, True, True, False, True]
+
+
+def test_first_of_each():
+    owners = torch.tensor([2, 1, 1, 2, 1, 3])
+    assert sorted(first_of_each(owners, 2).tolist()) == [0, 1, 2, 3, 5]
+
+
+def test_median_iou_by_hand():
+    """Pixels at 0, 0, 0, 1, 1; the cluster is the first four. IoUs 3/4 at 0, 1/5 at 1."""
+    pixels = torch.tensor([[0.0, 0], [0, 0], [0, 0], [1, 0], [1, 0]])
+    cluster = torch.tensor([True, True, True, True, False])
+    assert median_iou(pixels, pixels[[0, 1, 3]], cluster, 0.5) == pytest.approx(3 / 4)
+    assert median_iou(pixels, pixels[[3]], cluster, 0.5) == pytest.approx(1 / 5)
+
+
+def test_consistency_drops_what_the_teacher_does_not_part():
+    outputs, number = stripes([[0, 0], [3, 0], [0, 3], [3, 3]])
+    teacher, _ = stripes([[0, 0], [3, 0], [0, 3], [0, 3]])
+    outputs["teacher"] = teacher["out"]
+    found = label("Consistency", outputs, number > 0)
+    assert torch.equal(found > 0, number == 1)
+    assert torch.equal(label("Consistency", outputs, number > 0, iou_threshold=0.4), number)
+
+
+@pytest.mark.parametrize(
+    "name, args, message",
+    [
+        ("Consistency", {"iou_threshold": 1.5}, "iou_threshold is 1.5; it goes from 0 to 1"),
+        ("Consistency", {"anchors": 0}, "anchors is 0; one or more are needed"),
+        ("MeanShiftPlus", {"delta_dist": 0}, "delta_dist is 0; it must be above 0"),
+        ("Density", {"saddle": -1}, "saddle is -1; it goes from 0 to 1"),
+        ("DBSCAN", {"eps": 0}, "eps is 0; it must be above 0"),
+        ("DBSCAN", {"min_samples": 0}, "min_samples is 0; one or more are needed"),
+        ("HDBSCAN", {"delta_var": -1}, "delta_var is -1; it must be above 0"),
+        ("Seeded", {"radius": 0}, "radius is 0; it must be above 0"),
+    ],
+)
+def test_refused_arguments(name, args, message):
+    with pytest.raises(UserError, match=message):
+        LABELERS.build({"type": name, "args": args})
+
+
+def test_consistency_needs_the_moving_average():
+    outputs, _ = stripes([[0, 0], [3, 0]])
+    with pytest.raises(UserError, match='reads the output "teacher"; the model gives "out"'):
+        label("Consistency", outputs)
+
+
+def test_seeded_keeps_numbers_and_known_pixels():
+    outputs, number = stripes([[0, 0], [3, 0], [0, 3], [9, 9]])
+    mask = torch.zeros_like(number)
+    mask[0, 5, 3:6], mask[0, 5, 26:30] = 40, 7
+    mask[0, 0, 47] = 7
+    found = label("Seeded", outputs, mask, radius=2.5)
+    expected = torch.tensor([40, 0, 7, 0])[number]
+    expected[0, 0, 47] = 7
+    assert torch.equal(found, expected)
+    assert not label("Seeded", outputs, 0 * mask).any()
+    with pytest.raises(UserError, match="Seeded needs known pixels"):
+        label("Seeded", outputs)

@@ -1,0 +1,76 @@
+"""Instances as hills of the embedding's density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.clustering.labeler import LABELERS
+from utils.clustering.sample_labeler import SampleLabeler
+
+
+@LABELERS.register
+@dataclass(kw_only=True, eq=False)
+class Density(SampleLabeler):
+    """Density hills over a sample of homogeneous ground: clusters of any form, for full images.
+
+    The fast way of HDBSCAN. The density at a sampled window is the number of windows within
+    delta_var. Each climbs to the densest one within delta_var; who meets on a top is one
+    cluster. Two tops are one cluster too where a way between them never falls below `saddle` times
+    the lower one. Few windows on a border are a low saddle, where single linkage, and so HDBSCAN,
+    sees a bridge.
+
+    Chazal et al., Persistence-based clustering in Riemannian manifolds, 2013 (not on arXiv). There
+    the difference of top and saddle decides, here their ratio: objects differ in size.
+
+    Args:
+        saddle: 0 to 1; the lower, the more tops are one cluster.
+    Shape:
+        outputs[output] (B, E, H, W) -> (B, H, W) int64.
+    Raises:
+        ValueError: If saddle is outside of 0 to 1, delta_var is not above 0, or an argument of all
+            labelers of embeddings is refused.
+    """
+
+    saddle: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.saddle <= 1:
+            raise ValueError(f"saddle is {self.saddle}; it goes from 0 to 1")
+
+    def cluster_points(self, points: Tensor, weights: Tensor) -> Tensor:
+        close = torch.cdist(points, points) < self.delta_var
+        density = (close * weights).sum(1)
+        order = density.argsort(descending=True, stable=True)
+        tops = hills(
+            density[order].cpu().numpy(), close[order][:, order].cpu().numpy(), self.saddle
+        )
+        labels = torch.empty_like(order)
+        labels[order] = torch.from_numpy(np.unique(tops, return_inverse=True)[1]).to(order.device)
+        return labels
+
+
+def hills(density: np.ndarray, close: np.ndarray, saddle: float) -> np.ndarray:
+    """The top of the hill of every point, (N,).
+
+    Args:
+        density: (N,), descending.
+        close: (N, N) bool, who can be climbed to from where.
+        saddle: Share of the lower top's density from which a saddle makes two hills one.
+    """
+    top = np.arange(len(density))  # of each point seen, up to date
+    for point in range(1, len(density)):
+        above = np.flatnonzero(close[point, :point])
+        if not len(above):
+            continue
+        top[point] = top[above[0]]
+        met = np.unique(top[above])
+        joined = met[density[met] * saddle <= density[point]]
+        joined = joined[joined > met[0]]
+        if len(joined):
+            top[np.isin(top[: point + 1], joined).nonzero()[0]] = met[0]
+    return top

@@ -1,0 +1,108 @@
+"""The HDF5 file of one prediction: image and embeddings, later its segmentation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from utils.errors import UserError
+
+ENDING = "_predictions.h5"
+HALF_UP_TO = 64  # float16 is at most 0.016 off below; embeddings are told apart by tenths
+
+
+def write_embeddings(path: Path, raw: np.ndarray, embeddings: dict[str, np.ndarray]) -> None:
+    """Write the file of an image; there is the old one, or all of the new one.
+
+    Embeddings are stored as float16, half the size; as float32 where a value is 64 or more away
+    from 0. All are chunked in tiles and compressed.
+
+    Args:
+        path: `<stem>_predictions.h5`; its folder is made.
+        raw: The image, (H, W, C) uint8 or uint16; stored as (C, H, W).
+        embeddings: By name, "embeddings1" the network's, "embeddings2" its moving average's; each
+            (E, H, W).
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+
+    def write(file: h5py.File) -> None:
+        store(file, "raw", np.moveaxis(raw, -1, 0))
+        for name, embedding in embeddings.items():
+            half = np.abs(embedding).max(initial=0) < HALF_UP_TO
+            store(file, name, embedding.astype(np.float16 if half else np.float32))
+
+    replace(Path(path), write)
+
+
+def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
+    """Add data sets to a file, in place of those of the same name.
+
+    The file is written anew beside the old one and then takes its place, so that an interruption
+    leaves the old one, and a replaced data set leaves no gap.
+
+    Raises:
+        UserError: If the file cannot be read or written.
+    """
+
+    def write(file: h5py.File) -> None:
+        with opened(path) as old:
+            for name in old:
+                if name not in added:
+                    old.copy(name, file)
+        for name, array in added.items():
+            store(file, name, array)
+
+    replace(Path(path), write)
+
+
+def read_dataset(path: Path, name: str) -> np.ndarray:
+    """A data set of a file.
+
+    Raises:
+        UserError: If the file cannot be read, or has no such data set.
+    """
+    with opened(path) as file:
+        if name not in file:
+            there = ", ".join(file) or "nothing"
+            raise UserError(f"{path} has no data set {name!r}; it holds {there}")
+        return file[name][()]
+
+
+def stem_of(path: Path) -> str:
+    """The name of the image a file belongs to."""
+    return path.name.removesuffix(ENDING).removesuffix(".h5")
+
+
+def opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        what = "is not there" if not Path(path).exists() else "is not an HDF5 file that can be read"
+        raise UserError(f"{path} {what}; inference.py writes such files") from error
+
+
+def store(file: h5py.File, name: str, array: np.ndarray) -> None:
+    tile = (*array.shape[:-2], *(min(side, 128) for side in array.shape[-2:]))
+    file.create_dataset(
+        name, data=array, chunks=tile, compression="gzip", compression_opts=1, shuffle=True
+    )
+
+
+def replace(path: Path, write: Callable[[h5py.File], None]) -> None:
+    """Write a file under another name, then give it its own."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(unfinished, "w") as file:
+            write(file)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
