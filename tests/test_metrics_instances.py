@@ -201,12 +201,14 @@ def test_state_is_sums():
 
 
 def test_ranked_precision_by_hand():
-    """Scores 0.9 right, 0.8 wrong, 0.6 right, two of three objects found: 1/3 * 1 + 1/3 * 2/3."""
-    logits = torch.tensor([0.9, 0.9, 0.8, 0.8, 0.6, 0.6, 0.1, 0.1]).logit().reshape(1, 1, 1, 8)
+    """Scores 0.9 wrong, 0.8 and 0.6 right, two of three objects found: 2/3 at the recall 2/3."""
+    logits = torch.tensor([0.8, 0.8, 0.9, 0.9, 0.6, 0.6, 0.1, 0.1]).logit().reshape(1, 1, 1, 8)
     scores = score(ids("11223300"), ids("11002233"), rank=logits)
-    assert scores["Ranked_AP50"] == pytest.approx(1 / 3 + 2 / 9)
-    assert scores["Ranked_AP"] == pytest.approx(1 / 3 + 2 / 9)
+    assert scores["Ranked_AP50"] == pytest.approx(2 / 3 * 2 / 3)
+    assert scores["Ranked_AP"] == pytest.approx(2 / 3 * 2 / 3)
     assert scores["AP50"] == pytest.approx(2 / 4)
+    turned = score(ids("11223300"), ids("11002233"), rank=-logits)  # the wrong one comes last
+    assert turned["Ranked_AP50"] == pytest.approx(2 / 3)
 
 
 def test_ranked_precision_without_objects():

@@ -122,9 +122,10 @@ def test_colours_are_the_same_in_every_map_and_every_time():
 def test_any_number_of_channels(width):
     picture = PrincipalComponents([embedding(width)]).colors(embedding(width))
     assert picture.shape == (20, 30, 3) and picture.dtype == np.uint8
-    for channel in range(3):
-        flat = picture[..., channel].min() == picture[..., channel].max()
-        assert flat == (channel >= width)
+    assert picture[..., 0].std() > 0
+    assert (picture[..., 0] == picture[..., 2]).all() == (width == 1)
+    if width == 2:
+        assert picture[..., 2].std() == 0
 
 
 def test_flat_and_broken_embeddings_are_drawn():
@@ -219,6 +220,14 @@ def test_a_run_with_two_heads_shows_both(embedding_run, tmp_path, monkeypatch):
     _, sheets = train_and_look(embedding_run, "both", tmp_path, monkeypatch)
     titles = ["input", "true semantic", "true instance", "prediction", "semantic", "embedding"]
     assert sheets == [titles, ["embedding"]]
+
+
+def test_a_head_of_one_channel_has_no_scatter(embedding_run, tmp_path, monkeypatch):
+    """A foreground learnt from object ids is no embedding."""
+    embedding_run["loss"] = {"type": "Spread", "args": {"channels": 1}}
+    run, sheets = train_and_look(embedding_run, "instance", tmp_path, monkeypatch)
+    assert sheets == [["input", "truth", "prediction", "embedding"]]
+    assert not (run / "pictures").exists()
 
 
 def test_the_classes_of_a_head_are_drawn_as_classes(tiny, tmp_path, monkeypatch):

@@ -47,11 +47,12 @@ class PrincipalComponents:
         return (points - self.mean) @ self.basis
 
     def colors(self, embedding: np.ndarray) -> np.ndarray:
-        """Embedding (E, H, W) as (H, W, 3) uint8; components that there are not stay grey."""
+        """Embedding (E, H, W) as (H, W, 3) uint8; one channel becomes grey values."""
         points = np.nan_to_num(embedding.reshape(len(embedding), -1).T.astype(np.float64))
         scaled = (self.project(points) - self.low) / max(self.high - self.low, 1e-12)
         picture = (scaled.clip(0, 1) * 255).round().astype(np.uint8)
-        picture[:, ~self.basis.any(0)] = 128
+        if len(embedding) == 1:
+            picture = picture[:, [0, 0, 0]]
         return picture.reshape(*embedding.shape[1:], SHOWN)
 
 

@@ -27,8 +27,8 @@ class Preview:
 
     "input_truth_prediction" is a sheet of image, truth, what the labeler found, and each head that
     the labeler's map does not show: class scores as classes, embeddings in the colours of their
-    principal components. "embedding_scatter" has some pixels' embeddings as points in the colours
-    of their true objects.
+    principal components, or as grey where there is one channel. "embedding_scatter" has some
+    pixels' embeddings of two channels or more as points in the colours of their true objects.
 
     Args:
         dataset: Gives the images, and colours of classes.
@@ -77,12 +77,13 @@ class Preview:
         pictures = {
             "input_truth_prediction": contact_sheet([[*r.values()] for r in rows], [*rows[0]])
         }
-        if components:
+        spread = {name: c for name, c in components.items() if len(found[0][name]) > 1}
+        if spread:
             scatters = [
-                [scatter(maps[n], self._truth(item)["instance"], c) for n, c in components.items()]
+                [scatter(maps[n], self._truth(item)["instance"], c) for n, c in spread.items()]
                 for item, maps in pairs
             ]
-            titles = [title_of(name) for name in components]
+            titles = [title_of(name) for name in spread]
             pictures["embedding_scatter"] = contact_sheet(scatters, titles, cell=480)
         return pictures
 
