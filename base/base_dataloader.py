@@ -142,6 +142,7 @@ class BaseDataLoader(DataLoader):
                 if batch.content:
                     yield batch.content
         finally:
+            batch = None  # an error that its own frame holds would keep the workers alive
             if skipped:
                 self._report(skipped)
 
