@@ -72,13 +72,18 @@ class SoftMasks:
 
     def _instance_sums(self, x: Tensor, means: Tensor, index: Tensor, counted: Tensor) -> Tensor:
         truth = index[:, None] == torch.arange(means.shape[2], device=x.device)[:, None]
-        return self.sums(-square_distances(x, means) / self.scale, truth.to(x.dtype), counted)
+        return self.sums(self.log_mask(x, means), truth.to(x.dtype), counted)
 
     def _teacher_sums(
         self, x: Tensor, anchors: Tensor, teacher: Tensor, region: Tensor, theirs: Tensor
     ) -> Tensor:
-        truth = (-square_distances(teacher, theirs) / self.scale).exp() * region[:, None]
-        return self.sums(-square_distances(x, anchors) / self.scale, truth, region)
+        truth = self.log_mask(teacher, theirs).exp() * region[:, None]
+        return self.sums(self.log_mask(x, anchors), truth, region)
+
+    def log_mask(self, x: Tensor, centres: Tensor) -> Tensor:
+        """log p (B, K, P) of masks around centres (B, E, K), cut off where p is 4e-18: smaller
+        ones, squared, are denormal numbers, which processors are slow with."""
+        return (square_distances(x, centres) / -self.scale).clamp(min=-40)
 
 
 def dice_sums(log_p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
