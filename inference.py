@@ -16,6 +16,7 @@ from utils import checkpoint
 from utils.command import add_model_options, at_least, import_packages, run
 from utils.device import choose_devices
 from utils.errors import UserError
+from utils.exported import READERS, load_exported
 from utils.pipeline import Behind, ahead
 from utils.postprocess.command_line import chosen_postprocess
 from utils.predict import Predict
@@ -31,16 +32,20 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
     """Load a checkpoint for use from Python: `labels = load("best_model.pth")(image)`.
 
     Args:
-        path: A checkpoint of a run; its moving average is taken where it has one.
+        path: A checkpoint of a run; its moving average is taken where it has one. Or a file of
+            tools/export.py.
         device: Where to run.
 
     Raises:
         UserError: If the file is missing, damaged, refused, or does not fit its own architecture.
     """
+    path, device = Path(path), torch.device(device)
+    if path.suffix in READERS:
+        return Predict(*load_exported(path, device), device)
     state = checkpoint.load_run(path)
     model = rebuild(state)
     checkpoint.load_weights(model, checkpoint.weights(state), path)
-    return Predict(state, model, torch.device(device))
+    return Predict(state, model, device)
 
 
 def load_as_asked(args: argparse.Namespace) -> Predict:

@@ -93,7 +93,8 @@ def picture(pixels: np.ndarray, about: str, ending: str = ".png", widest: int = 
     if width > widest:
         size = (widest, round(height * widest / width))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    quality = (cv2.IMWRITE_JPEG_QUALITY, 80) if ending == ".jpg" else ()
+    _, data = cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     kind = {".png": "png", ".jpg": "jpeg"}[ending]
     text = base64.b64encode(data.tobytes()).decode()
     return f'<img alt="{escape(about)}" src="data:image/{kind};base64,{text}">'

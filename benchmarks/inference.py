@@ -1,0 +1,154 @@
+"""What docs/inference.md says of speed, measured in one go.
+
+    python benchmarks/inference.py [--device cuda] [--arch UNet] [--size 512 1024]
+
+1. A folder of photos through inference.py's own code, as a share of the network's forward rate.
+2. Sliding windows in batches against one window at a time.
+3. Multi-scale with flips against a straightforward implementation that resamples with scipy.
+4. The resampling of 3 alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.measuring import seconds  # noqa: E402
+from models import MODELS  # noqa: E402
+from utils.image_io import write_png  # noqa: E402
+from utils.normalization import Normalization  # noqa: E402
+from utils.pipeline import Behind, ahead  # noqa: E402
+from utils.predictors import MultiScale, Sliding, Whole  # noqa: E402
+from utils.predictors.multi_scale import resize  # noqa: E402
+from utils.predictors.probabilities import to_probabilities  # noqa: E402
+from utils.sources import find_source  # noqa: E402
+from utils.writers import WRITERS, Result, Task  # noqa: E402
+
+SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+CLASSES = 21
+
+
+def best(work, device: str, rounds: int) -> float:
+    """Seconds of the fastest round, after one that warms up."""
+    return min(seconds(work, device) for _ in range(rounds + 1))
+
+
+def photos(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Images with the detail of a photo, which PNG cannot pack away."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        coarse = rng.integers(0, 255, (size[0] // 8, size[1] // 8, 3)).astype(np.float32)
+        smooth = ndimage.zoom(coarse, (8, 8, 1), order=1)
+        noisy = smooth + rng.normal(0, 6, smooth.shape)
+        write_png(folder / f"{index:03d}.png", noisy.clip(0, 255).astype(np.uint8))
+
+
+def folder_rate(model: nn.Module, device: str, folder: Path, output: Path) -> float:
+    """Images a second from PNG to label map on disk, two threads reading and two writing."""
+    task = Task([str(i) for i in range(CLASSES)], [[i, i, i] for i in range(256)], "semantic", ())
+    normalize, whole, writer = Normalization(), Whole(), WRITERS["palette"]
+    source = find_source([folder])
+
+    def read(task_):
+        frame = task_()
+        frame.prepared = normalize(frame.image)[None]
+        return frame
+
+    def work() -> None:
+        reads = ((lambda t=t: read(t)) for t in source.reads(3, lambda name: True))
+        with Behind(2) as behind:
+            for frame in ahead(reads, 2):
+                out = whole(model, frame.prepared.to(device))["out"]
+                labels = out.argmax(1)[0].cpu().numpy()
+                place = output / writer.place(frame.name)
+                behind.do(writer.write, place, Result(task, frame.image, labels, {}))
+
+    return len(source) / best(work, device, 2)
+
+
+def one_by_one(model: nn.Module, image: Tensor, window: int) -> Tensor:
+    """Scores by a loop over windows, as it is usually written."""
+    height, width = image.shape[-2:]
+    total = image.new_zeros(1, CLASSES, height, width)
+    count = image.new_zeros(1, 1, height, width)
+    tops, lefts = (
+        sorted({*range(0, n - window, window // 2), n - window}) for n in (height, width)
+    )
+    for top in tops:
+        for left in lefts:
+            box = (..., slice(top, top + window), slice(left, left + window))
+            total[box] += model(image[box])["out"].softmax(1)
+            count[box] += 1
+    return total / count
+
+
+def scipy_multi_scale(model: nn.Module, image: Tensor) -> np.ndarray:
+    """The mean over scales and flips, resampled on the CPU by scipy.ndimage.zoom."""
+    pixels, (height, width) = image[0].cpu().numpy(), image.shape[-2:]
+    total = np.zeros((CLASSES, height, width), np.float32)
+    for scale in SCALES:
+        view = ndimage.zoom(pixels, (1, scale, scale), order=1, prefilter=False)
+        for mirrored in (False, True):
+            given = view[..., ::-1].copy() if mirrored else view
+            out = model(torch.from_numpy(given)[None].to(image.device))["out"][0].cpu().numpy()
+            out = out[..., ::-1] if mirrored else out
+            back = (1, height / out.shape[1], width / out.shape[2])
+            total += ndimage.zoom(out, back, order=1, prefilter=False)
+    return total / (2 * len(SCALES))
+
+
+def main(args: argparse.Namespace) -> None:
+    torch.manual_seed(0)
+    device, size, rounds = args.device, tuple(args.size), args.rounds
+    model = MODELS.build(args.arch, out_channels=CLASSES).to(device).eval()
+    image = torch.rand(1, 3, *size, device=device)
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{args.arch} on {device}, {size[0]}x{size[1]}, {CLASSES} classes")
+
+    forward = 1 / best(lambda: model(image), device, rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        photos(Path(folder) / "in", args.images, size)
+        rate = folder_rate(model, device, Path(folder) / "in", Path(folder) / "out")
+    print(f"1 folder      {rate:8.2f} img/s, forward alone {forward:8.2f}: {rate / forward:.2f}")
+
+    large = torch.rand(1, 3, 2 * size[0], 2 * size[1], device=device)
+    window = min(size) // 2
+    sliding = Sliding(window, 0.5, batch_size=args.windows)
+    ours = best(lambda: sliding(model, large), device, rounds)
+    theirs = best(lambda: one_by_one(model, large, window), device, rounds)
+    print(f"2 sliding     {ours:8.2f} s, one window at a time {theirs:8.2f} s: {theirs / ours:.2f}")
+
+    multi = MultiScale(list(SCALES))
+    ours = best(lambda: multi(model, image), device, 1)
+    theirs = seconds(lambda: scipy_multi_scale(model, image), device)
+    print(f"3 multi-scale {ours:8.2f} s, with scipy {theirs:8.2f} s: {theirs / ours:.2f}")
+
+    scores = torch.rand(1, CLASSES, size[0] * 2, size[1] * 2, device=device)
+    ours = best(lambda: resize(to_probabilities(scores), size), device, rounds)
+    pixels = scores[0].cpu().numpy()
+    theirs = seconds(lambda: ndimage.zoom(pixels, (1, 0.5, 0.5), order=1, prefilter=False), "cpu")
+    print(f"4 resampling  {ours:8.3f} s, with scipy {theirs:8.3f} s: {theirs / ours:.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--arch", default="UNet", choices=list(MODELS))
+    parser.add_argument("--size", nargs=2, type=int, default=[512, 1024], metavar=("H", "W"))
+    parser.add_argument("--images", type=int, default=24, help="photos in the folder")
+    parser.add_argument("--windows", type=int, default=16, help="windows in a batch")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with torch.inference_mode():
+        main(arguments)

@@ -1,0 +1,112 @@
+"""tools/export.py: a file that predicts what the checkpoint predicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+
+import inference
+import train
+from tools import export
+from utils.command import run
+from utils.image_io import read_label, write_png
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint of two steps of a small U-Net, whose operations ONNX has."""
+    folder = tmp_path_factory.mktemp("run")
+    unet = {"type": "UNet", "args": {"backbone": "resnet18", "decoder_channels": [16, 16, 16, 16]}}
+    config = folder / "config.json"
+    config.write_text(json.dumps({**TINY, "arch": unet}))
+    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
+    train.main(train.parse(["-c", str(config), *words]))
+    return next(folder.glob("tiny/*/last.pth"))
+
+
+def write(model: Path, path: Path, *words: str) -> int:
+    argv = ["-m", str(model), "-o", str(path), "--size", "64", "96", *words]
+    return run(lambda: export.main(export.parse(argv)))
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """But for a pixel in a thousand, where two scores may be equal to the last digit."""
+    return a.shape == b.shape and (a != b).mean() < 1e-3
+
+
+@pytest.fixture(params=[".pt2", ".onnx"])
+def ending(request) -> str:
+    if request.param == ".onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            pytest.importorskip(package, reason=f"{package} is optional and not installed")
+    return request.param
+
+
+def test_free_size_and_batch(model, tmp_path, ending, capsys):
+    """Odd sizes, through the same code; the difference is printed, on real images too."""
+    write_png(tmp_path / "in" / "a.png", photo(75, 130))
+    words = ("--dynamic", "size", "batch", "--images", str(tmp_path / "in"))
+    path = tmp_path / f"model{ending}"
+    assert write(model, path, *words) == 0
+    said = capsys.readouterr().out
+    assert "random images: largest difference" in said and "1 images of" in said
+    exported, original = inference.load(path), inference.load(model)
+    assert exported.classes == original.classes and exported.palette == original.palette
+    for size in ((75, 130), (64, 64), (201, 97)):
+        assert alike(exported(photo(*size)), original(photo(*size)))
+    argv = ["-d", "cpu", "-m", str(path), "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert run(lambda: inference.main(inference.parse(argv))) == 0
+    assert alike(read_label(tmp_path / "out" / "a_ids.png"), original(photo(75, 130)))
+
+
+def test_pixels_in_labels_out_at_a_fixed_size(model, tmp_path, ending, capsys):
+    path = tmp_path / f"model{ending}"
+    assert write(model, path, "--pixels", "--labels", "--batch", "3") == 0
+    exported, original = inference.load(path), inference.load(model)
+    assert alike(exported(photo(64, 96)), original(photo(64, 96)))
+    deep = photo(64, 96).astype(np.uint16) * 257
+    assert alike(exported(deep), original(photo(64, 96)))
+    assert exported.config["predictor"]["type"] == "Sliding"
+    assert exported(photo(150, 200)).shape == (150, 200)
+    assert exported(photo(20, 30)).shape == (20, 30)
+    exported.use("Whole", [])
+    with pytest.raises(Exception, match="--mode sliding --window 64,96"):
+        exported(photo(150, 200))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "says"),
+    [
+        ("model.pth", (), "name a file that ends in .pt2 or .onnx"),
+        ("gone/model.pt2", (), "there is no folder"),
+    ],
+)
+def test_refused(model, tmp_path, capsys, name, words, says):
+    assert write(model, tmp_path / name, *words) == 2
+    assert says in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_each_images_own_statistics_stay_outside(model, tmp_path, capsys):
+    state = torch.load(model)
+    torch.save({**state, "normalization": {"mean": [], "std": []}}, tmp_path / "own.pth")
+    assert write(tmp_path / "own.pth", tmp_path / "model.pt2", "--pixels") == 2
+    assert "normalise outside" in capsys.readouterr().err
+
+
+def test_a_damaged_file(tmp_path, ending, capsys):
+    for content in (b"", b"no model at all"):
+        path = tmp_path / f"model{ending}"
+        path.write_bytes(content)
+        argv = ["-d", "cpu", "-m", str(path), "-i", str(path), "-o", str(tmp_path / "out")]
+        assert run(lambda: inference.main(inference.parse(argv))) == 2  # noqa: B023
+        assert str(path) in capsys.readouterr().err
