@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from base.base_metric import METRICS, BaseMetric
+from base.base_metric import BaseMetric
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.device import choose_devices
 from utils.embeddings_file import add_datasets, read_dataset, stem_of
 from utils.errors import UserError
 from utils.label_files import TRUTH_NAMES, check_things, find_labels, read_foreground, read_truth
+from utils.metrics import METRICS
 from utils.registry import parameters
 from utils.tables import number, score_table
 from utils.targets import INSTANCE_IGNORE
