@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import sys
 from pathlib import Path
 
 import torch
@@ -20,22 +21,26 @@ from trainer import TRAINERS
 from utils import catalogue, checkpoint
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
+from utils.config import read_config
 from utils.device import autocast_dtype, choose_devices
+from utils.distributed import is_main, joined, launch, together
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.losses import WeightedSum
 from utils.metrics import MetricGroup
+from utils.network import with_synch_bn
 from utils.notices import notices
 from utils.optimizers import make_optimizer
 from utils.predictors import PREDICTORS
 from utils.preview import Preview, make_score_batch
 from utils.reporter import Reporter
-from utils.resume import Start, choose_start
-from utils.run_folder import RunFolder, make_folder, new_run_folder
+from utils.resume import QUICKSTART, Start, choose_start
+from utils.run_folder import NoFolder, RunFolder, make_folder, new_run_folder
 from utils.run_length import run_length
 from utils.schedulers import SCHEDULERS
 from utils.scoring import make_postprocess, with_defaults
-from utils.seed import seed_everything
+from utils.seed import part_ways, seed_everything
+from utils.sweep import grid, run_sweep
 from utils.targets import require_targets
 from utils.trial import try_shapes
 
@@ -43,8 +48,22 @@ log = logging.getLogger("segforge")
 
 
 def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
-    """A trainer, every part of it built and tried against the data."""
+    """A trainer, every part of it built and tried against the data; all processes build one."""
+    with together():
+        parts, section = build_parts(start, devices)
+    trainer = TRAINERS.build(section, parts=parts)
+    if start.state is not None:
+        with together():
+            trainer.resume(start.state)
+    return trainer
+
+
+def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]:
+    """What a trainer works with, and its section."""
     config, section, state = start.config, start.config["trainer"], start.state
+    limit = 2 if section["smoke"] else section["overfit_batches"]
+    if section["smoke"]:
+        section = {**section, "epochs": 1, "iterations": None}
     seed_everything(config["seed"], section["deterministic"])
     train_set = make_dataset(
         config["train_loader"],
@@ -55,7 +74,7 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     )
     config = with_defaults({**config, "ignore_index": train_set.ignore_index})
     counts = check_dataset(train_set)
-    train_loader = make_loader(config["train_loader"], train_set, True, config["seed"])
+    train_loader = make_loader(config["train_loader"], train_set, True, config["seed"], limit)
 
     loss = WeightedSum(config["loss"], len(train_set.classes), train_set.ignore_index, counts)
     sections = [*loss.reads, *config["metric"]]
@@ -78,6 +97,8 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
             start_from(model, config["init_from"], identity)
     try_shapes(model, train_loader, loss.out_channels)
 
+    if config["use_synch_bn"]:
+        model = with_synch_bn(model, devices[0])
     loss, model = loss.to(devices[0]), model.to(devices[0])
     optimizer = make_optimizer(config["optimizer"], model)
     length = (section["epochs"], section["iterations"], section["accumulate"])
@@ -89,7 +110,7 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     scheduler = config["lr_scheduler"] and SCHEDULERS.build(
         config["lr_scheduler"], optimizer=optimizer, total_steps=steps, steps_per_epoch=per_epoch
     )
-    validate, names, draw = make_validation(config, train_set, loss, devices[0])
+    validate, names, draw = make_validation(config, train_set, loss, devices[0], limit)
     score_batch = make_score_batch(LABELERS.build(config["labeler"]), config["metric"], train_set)
     parts = Parts(
         model=model,
@@ -103,14 +124,12 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
         devices=devices,
         identity=identity,
     )
-    trainer = TRAINERS.build(section, parts=parts)
-    if state is not None:
-        trainer.resume(state)
-    return trainer
+    part_ways(config["seed"])
+    return parts, section
 
 
 def make_validation(
-    config: dict, train_set: BaseDataset, loss: WeightedSum, device: torch.device
+    config: dict, train_set: BaseDataset, loss: WeightedSum, device: torch.device, limit: int
 ) -> tuple:
     """validate(model), the names of its scores, and draw(model); nothing without a val_loader."""
     if not config["val_loader"] or not config["trainer"]["val"]:
@@ -129,7 +148,7 @@ def make_validation(
     postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(
         evaluate,
-        loader=make_loader(config["val_loader"], dataset, False),
+        loader=make_loader(config["val_loader"], dataset, False, limit=limit),
         predictor=predictor,
         labeler=labeler,
         metric=metric,
@@ -148,36 +167,62 @@ def main(args: argparse.Namespace) -> None:
     if args.list or args.describe:
         print(catalogue.describe(args.describe) if args.describe else catalogue.overview())
         return
-    start = choose_start(args.config, args.resume, args.set)
-    devices = choose_devices(start.config["n_gpu"], args.device)
-    for notice in notices(start.config, fresh=start.state is None):
+    with joined():
+        if not args.sweep:
+            train(args, args.resume, args.set)
+            return
+        with together():
+            if args.resume:
+                raise UserError("--sweep goes on by itself where it stopped; leave -r out")
+            points = grid(args.sweep)
+            name = read_config(args.config or QUICKSTART, args.set)["name"]
+        run_sweep(points, name, lambda changes: train(args, "auto", [*args.set, *changes]))
+
+
+def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) -> dict:
+    """Train as one process, or as one of several; the best of the monitored score by name."""
+    with together():
+        start = choose_start(args.config, resume, overrides)
+        devices = choose_devices(start.config["n_gpu"], args.device)
+    if len(devices) > 1 and start.config["use_synch_bn"]:
+        raise SystemExit(launch(len(devices), [sys.argv[0], *args.words]))
+    for notice in notices(start.config, devices, fresh=start.state is None):
         log.info("note: %s", notice)
     trainer = build(start, devices)
     trainer.command = command_of(args)
     if args.check:
         trainer.try_step()
         log.info("the config, its data and one training step are fine")
-        return
+        return {}
+    with together():
+        folder = open_folder(start, trainer) if is_main() else NoFolder()
+    log.info("%s", trainer.batches())
+    try:
+        best = trainer.fit(folder)
+    finally:
+        folder.close()
+    for key, value in best.items():
+        score = "-" if value is None else f"{value:.4f}"
+        file = folder.path / "best_model.pth" if is_main() else Path()
+        log.info("best %s %s in %s", key, score, file if file.exists() else "the run before")
+    return best
+
+
+def open_folder(start: Start, trainer: BaseTrainer) -> RunFolder:
+    """The run's folder, with the config in it."""
     log_dir = start.config["trainer"]["log_dir"]
     if log_dir:
         make_folder(Path(log_dir), "trainer.log_dir")
     if start.folder:
         make_folder(start.folder, "trainer.save_dir")
-    folder = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
-    events = events_folder(start.config, folder)
-    run_folder = RunFolder(folder, events, trainer.iteration)
-    run_folder.save_config(trainer.identity["config"])
-    log.info("run folder %s", folder)
+    path = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
+    events = events_folder(start.config, path)
+    folder = RunFolder(path, events, trainer.iteration)
+    folder.save_config(trainer.identity["config"])
+    log.info("run folder %s", path)
     if events is not None:
         log.info("curves: tensorboard --logdir %s", log_dir or trainer.save_dir)
-    try:
-        best = trainer.fit(run_folder)
-    finally:
-        run_folder.close()
-    file = folder / "best_model.pth"
-    for key, value in best.items():
-        score = "-" if value is None else f"{value:.4f}"
-        log.info("best %s %s in %s", key, score, file if file.exists() else "the run before")
+    return folder
 
 
 def command_of(args: argparse.Namespace) -> str:
@@ -203,10 +248,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("-r", "--resume", metavar="CHECKPOINT|auto", help=resume)
     override = "override a value of the config; may be given again"
     add("--set", action="append", default=[], metavar="a.b=value", help=override)
+    grid_of = "train every combination of such values, one run after another; may be given again"
+    add("--sweep", action="append", default=[], metavar="a.b=[value,...]", help=grid_of)
     add("--check", action="store_true", help="check config and data, run one step, and stop")
     add("--list", action="store_true", help="list every name a config may use")
     add("--describe", metavar="NAME", help="explain one of those names")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.words = sys.argv[1:] if argv is None else argv
+    return args
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ DATASETS = Registry(
     "dataset",
     supplied=("ignore_index",),
     within={
-        BaseDataLoader: ("dataset", "seed", "training"),
+        BaseDataLoader: ("dataset", "seed", "training", "limit"),
         augmentation: (),
         make_normalization: ("dataset",),
         make_cache: ("dataset",),

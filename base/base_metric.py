@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from utils.registry import Registry
@@ -29,9 +30,12 @@ class BaseMetric(ABC):
 
     Attributes:
         target: Target map it scores against, unless its section names another.
+        counted: Names of the attributes that hold all that was counted, so that several processes
+            can count together: tensors, arrays and numbers that add up, lists that join.
     """
 
     target: ClassVar[str] = "semantic"
+    counted: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def reset(self) -> None:
@@ -60,6 +64,19 @@ class BaseMetric(ABC):
 
         A score of one class is called `<score>/<class>`.
         """
+
+    def state(self) -> dict[str, Any]:
+        """What was counted, by the names of `counted`; tensors on the CPU."""
+        held = {name: getattr(self, name) for name in self.counted}
+        return {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in held.items()}
+
+    def merge(self, states: list[dict[str, Any]]) -> None:
+        """Take over what several metrics counted: the same as having counted it all here, in the
+        order of `states`.
+        """
+        for name in self.counted:
+            first, *others = (state[name] for state in states)
+            setattr(self, name, sum(others, first))
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Figures by name, (H, W, 3) uint8, that explain the scores."""

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
 
-from base.base_dataloader import to_device
 from base.parts import Parts
+from base.trainer_state import resume_trainer, trainer_state
+from utils.checkpoint import snapshot
 from utils.device import autocast, autocast_dtype
-from utils.errors import UserError
-from utils.interrupt import Interrupted, StopRequest
+from utils.distributed import is_main, largest, share_buffers, together, world_size
+from utils.feed import on_device
+from utils.finite import Reading, Readings, refuse
+from utils.interrupt import Interrupted, StopAsked, StopRequest
 from utils.monitor import Monitor
-from utils.network import make_network
+from utils.network import gradients_stay, make_network
 from utils.progress import Progress
 from utils.registry import Registry
 from utils.run_folder import RunFolder
 from utils.run_length import run_length
-from utils.seed import random_state, restore_random_state
-from utils.updater import Updater, misfit
+from utils.saving import SavePlan
+from utils.updater import Updater
 
 log = logging.getLogger("segforge")
 
@@ -60,6 +63,11 @@ class BaseTrainer(ABC):
         ema_decay: Keep a moving average of the weights with this decay, such as 0.999, and
             validate, save and predict with it; 0 for none.
         deterministic: Take deterministic algorithms, and warn where there is none.
+        on_nan: Where a gradient is not finite, "stop" or "skip" the update and count it in the log.
+            To skip, the device is waited for at each update.
+        overfit_batches: Train on the first so many batches alone, unshuffled and with the same
+            augmentation each time: a model and loss that can learn come to a loss near zero.
+        smoke: Go through the whole run with two batches of training and validation each.
     Raises:
         ValueError: If the length is missing or a number is out of range.
     """
@@ -90,6 +98,9 @@ class BaseTrainer(ABC):
         clip_grad_norm: float | None = None,
         ema_decay: float = 0.0,
         deterministic: bool = False,
+        on_nan: Literal["stop", "skip"] = "stop",
+        overfit_batches: int = 0,
+        smoke: bool = False,
     ):
         at_least(
             0,
@@ -97,6 +108,7 @@ class BaseTrainer(ABC):
             save_every_minutes=save_every_minutes,
             save_every_iterations=save_every_iterations,
             early_stop=early_stop,
+            overfit_batches=overfit_batches,
         )
         at_least(
             1,
@@ -115,9 +127,9 @@ class BaseTrainer(ABC):
         self.reporter, self.identity = parts.reporter, parts.identity
         self.device = parts.devices[0]
         self.save_dir, self.save_period = save_dir, save_period
-        self.save_every_seconds = 60 * save_every_minutes
-        self.save_every_iterations = save_every_iterations
-        self.log_per_iter = log_per_iter
+        self.save_plan = SavePlan(save_every_minutes, save_every_iterations)
+        self.log_per_iter, self.skips, self.skipped = log_per_iter, on_nan == "skip", 0
+        self.readings = Readings(self.device)
 
         self.per_epoch = len(self.order)
         self.total, _ = run_length(epochs, iterations, accumulate, self.per_epoch)
@@ -143,8 +155,7 @@ class BaseTrainer(ABC):
             ema_decay,
         )
 
-        self.iteration = self.validated_at = self.saved_iteration = 0
-        self.saved_at = time.monotonic()
+        self.iteration = self.validated_at = 0
 
     @abstractmethod
     def step(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -164,76 +175,130 @@ class BaseTrainer(ABC):
 
         Raises:
             Interrupted: If a signal asked to stop; `last.pth` is written.
-            UserError: If a loss is not finite, or a file went bad.
+            UserError: If a loss or gradient is not finite, or a file went bad.
         """
         self.folder = self.reporter.folder = folder
         self.finished = self.iteration >= self.total or self.monitor.exhausted
-        self.saved_at = time.monotonic()
+        self.save_plan.saved(self.iteration)
         self.network.train()
-        with StopRequest() as self.stop:
+        with StopRequest(speaks=is_main()) as self.stop:
             if self._validation_due():  # the run was stopped before this one
                 self._close_iteration()
             while not self.finished:
                 self._train_epoch()
+            with together():
+                folder.wait()
         return {self.monitor.key: self.monitor.best} if self.monitor.key else {}
+
+    def batches(self) -> str:
+        """How many images a process, a batch and an update have, and the rate that follows them."""
+        size, world = self.order.batch_size, world_size()
+        text = f"batches of {size} images"
+        if world > 1:
+            text += f", {-(-size // world)} a process on {world} processes"
+        if self.updater.accumulate > 1:
+            text += f", {size * self.updater.accumulate} an update"
+        return f"{text}; learning rate {self.updater.lr:g}, which does not follow the batch size"
 
     def try_step(self) -> None:
         """One batch forward and backward; nothing is written."""
         self.network.train()
-        self._train_iteration(next(iter(self.train_loader)))
+        with together():
+            batch = next(on_device(self.train_loader, self.device, self.memory_format))
+        self._train_iteration(batch)
+        self._read(everything=True)
 
     def _train_epoch(self) -> None:
         """The batches of this epoch that are left."""
         place = (self.order.epoch, self.iteration, self.total, self.per_epoch, self.order.position)
         with Progress(*place) as progress:
-            for batch in progress.watch(self.train_loader):
-                terms, outputs = self._train_iteration(batch)
-                progress.advance(len(batch["name"]), sum(terms.values()))
-                if self.iteration % self.log_per_iter == 0 or self.order.position == 0:
+            for batch in progress.watch(self._batches()):
+                outputs = self._train_iteration(batch)
+                log_now = self.iteration % self.log_per_iter == 0 or self.order.position == 0
+                self._read(progress, everything=log_now)
+                if log_now:
                     groups = self.updater.optimizer.param_groups
-                    self.reporter.point(
-                        terms, outputs, batch["target"], groups, self.iteration, progress
-                    )
+                    self.reporter.point(outputs, batch["target"], groups, self.iteration, progress)
                 self._close_iteration(progress)
                 if self.finished:
                     break
+            self._read(progress, everything=True)
             progress.finish()
 
-    def _train_iteration(self, batch: dict[str, Any]) -> tuple[dict[str, float], dict[str, Tensor]]:
-        image = batch["image"].to(self.device, non_blocking=True)
-        batch["image"] = image.to(memory_format=self.memory_format)
-        batch["target"] = to_device(batch["target"], self.device)
-        with autocast(self.device, self.dtype):
-            terms, outputs = self.step(batch)
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        self._refuse_non_finite(values, batch["name"])
-        self.iteration += 1
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        """What is left of the epoch; the processes go on together, or none does."""
+        source = on_device(self.train_loader, self.device, self.memory_format)
+        while True:
+            with together():
+                self.folder.check()
+                batch = next(source, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _train_iteration(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One step, and the update where one is due; gives the outputs."""
+        due = self.updater.due(self.iteration + 1)
+        kept = [b.clone() for b in self.model.buffers()] if self.skips else []
+        with gradients_stay(self.network, inside=not due):
+            with autocast(self.device, self.dtype):
+                terms, outputs = self.step(batch)
+            self.iteration += 1
+            self.updater.backward(sum(terms.values()), self.iteration)
         self.order.advance()
-        self.reporter.count(values)
-        if self.updater.backward(sum(terms.values()), self.iteration):
+        norm = self.updater.gradient_norm() if due else None
+        scaled = self.updater.scaler.is_enabled()  # float16's scaler has its own way with infinity
+        reading = Reading(self.iteration, batch, terms, None if scaled else norm)
+        self.readings.put(reading)
+        if self.skips and not reading.read().is_finite:
+            for buffer, before in zip(self.model.buffers(), kept, strict=True):
+                buffer.copy_(before)
+            self.updater.forget()
+        elif due and self.updater.update():
             self.after_update()
-        return values, outputs
+        return outputs
+
+    def _read(self, progress: Progress | None = None, everything: bool = False) -> None:
+        """Follow the numbers of the steps that the device is through with."""
+        for reading in self.readings.take(everything):
+            if reading.is_finite:
+                self.reporter.count(reading.terms)
+                if progress is not None:
+                    images = len(reading.batch["name"]) * world_size()
+                    progress.advance(images, sum(reading.terms.values()))
+            elif self.skips:
+                self.skipped += 1
+                where = f"iteration {reading.iteration}: {reading.trouble() or 'not finite'}"
+                names = ", ".join(reading.batch["name"])
+                log.warning("%s, on %s: skipped (%d so far)", where, names, self.skipped)
+            else:
+                refuse(reading, getattr(self, "folder", None) and self.folder.path)
 
     def _close_iteration(self, progress: Progress | None = None) -> None:
-        """Validate, save and stop, where that is due."""
-        validated = self._validation_due()
-        improved = validated and self._validate(progress)
-        epoch_end = self.order.position == 0
+        """Validate, save and stop, where that is due; every process does the same."""
+        due = self.updater.due(self.iteration)
+        received = self.stop.received or 0
+        stop, save = largest(received, due and self.save_plan.due(self.iteration))
+        validated, epoch_end = self._validation_due(), self.order.position == 0
+        if validated or epoch_end or save or stop:
+            self._read(progress, everything=True)
+        try:
+            improved = validated and self._validate(progress)
+        except StopAsked as asked:
+            self._stop(*asked.args)
         self.finished = self.iteration >= self.total or self.monitor.exhausted
-        if validated or epoch_end or self._save_due():
-            state = self.state()
-            if improved:
-                self.folder.save_checkpoint(state, "best_model.pth")
+        if validated or epoch_end or save:
+            names = ["best_model.pth"] if improved else []
             if epoch_end and self.save_period and self.order.epoch % self.save_period == 0:
-                self.folder.save_checkpoint(state, f"checkpoint-epoch{self.order.epoch}.pth")
-            self._save_last(state)
+                names.append(f"checkpoint-epoch{self.order.epoch}.pth")
+            self._save(*names, "last.pth")
         if self.monitor.exhausted and self.iteration < self.total:
             waited = self.monitor.waited
             log.info(
                 "no better %s in the last %d validation(s): stopping", self.monitor.key, waited
             )
-        if not self.finished and self.updater.due(self.iteration):
-            self._stop_if_asked()
+        if stop and due and not self.finished:
+            self._stop(stop)
 
     def _validate(self, progress: Progress | None) -> bool:
         """Score, report and follow; True if this is the best so far."""
@@ -241,7 +306,8 @@ class BaseTrainer(ABC):
             progress.pause()
         average = self.updater.average
         model = average.model if average is not None else self.model
-        scores = self.validate(model, check=self._stop_if_asked)
+        share_buffers(model)
+        scores = self.validate(model, check=self.stop.check)
         self.validated_at = self.iteration
         improved = self.monitor.update(scores)
         epoch = math.ceil(self.iteration / self.per_epoch)
@@ -255,19 +321,7 @@ class BaseTrainer(ABC):
 
     def state(self) -> dict[str, Any]:
         """A checkpoint: tensors and plain types only."""
-        return {
-            **self.identity,
-            "epoch": self.order.epoch,
-            "iteration": self.iteration,
-            "state_dict": self.model.state_dict(),
-            **self.updater.state(),
-            "rng": random_state(),
-            "sampler": self.order.state(),
-            "monitor_best": self.monitor.best,
-            "early_stop": self.monitor.waited,
-            "validated_at": self.validated_at,
-            "report": self.reporter.state(),
-        }
+        return trainer_state(self)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state; the model's weights are loaded already.
@@ -275,28 +329,7 @@ class BaseTrainer(ABC):
         Raises:
             UserError: If the optimizer is another, or batches are counted differently.
         """
-        self.order.load(state["sampler"])
-        was, now = state["config"], self.identity["config"]
-        if was["optimizer"]["type"] != now["optimizer"]["type"]:
-            raise misfit(f"{was['optimizer']['type']} is not {now['optimizer']['type']}")
-        length = ("epochs", "iterations", "accumulate")
-        same_score = (was["trainer"]["monitor"], was["val_loader"]) == (
-            now["trainer"]["monitor"],
-            now["val_loader"],
-        )
-        self.updater.load(
-            state,
-            same_schedule=was["optimizer"] == now["optimizer"]
-            and was["lr_scheduler"] == now["lr_scheduler"]
-            and all(was["trainer"][key] == now["trainer"][key] for key in length),
-            same_score=same_score,
-        )
-        self.iteration, self.validated_at = state["iteration"], state["validated_at"]
-        self.saved_iteration = self.iteration
-        if same_score:
-            self.monitor.best, self.monitor.waited = state["monitor_best"], state["early_stop"]
-        self.reporter.load(state["report"])
-        restore_random_state(state["rng"])
+        resume_trainer(self, state)
 
     def _validation_due(self) -> bool:
         """Whether as many batches as asked for have gone by; never between two updates."""
@@ -305,37 +338,26 @@ class BaseTrainer(ABC):
         passed = self.iteration // self.val_every > self.validated_at // self.val_every
         return self.iteration == self.total or passed and self.updater.due(self.iteration)
 
-    def _save_due(self) -> bool:
-        if not self.updater.due(self.iteration):
-            return False
-        every = self.save_every_iterations
-        by_count = every and self.iteration // every > self.saved_iteration // every
-        waited = time.monotonic() - self.saved_at
-        return bool(by_count or self.save_every_seconds and waited >= self.save_every_seconds)
+    def _save(self, *names: str) -> None:
+        """Save the state under these names; training goes on while they are written."""
+        state = self.state()
+        state = snapshot(state) if is_main() else state
+        for name in names:
+            self.folder.save_checkpoint(state, name)
+        self.save_plan.saved(self.iteration)
 
-    def _save_last(self, state: dict[str, Any]) -> str:
-        path = self.folder.save_checkpoint(state, "last.pth")
-        self.folder.flush()
-        self.saved_at, self.saved_iteration = time.monotonic(), self.iteration
-        return str(path)
-
-    def _stop_if_asked(self) -> None:
-        if self.stop.received is not None:
-            path = self._save_last(self.state())
-            raise Interrupted(
-                f"stopped after iteration {self.iteration} of {self.total}; go on with:\n"
-                f"  {self.command} -r {path}",
-                self.stop.received,
-            )
-
-    def _refuse_non_finite(self, terms: dict[str, float], names: list[str]) -> None:
-        for name, value in terms.items():
-            if not math.isfinite(value):
-                raise UserError(
-                    f"the loss term {name!r} is {value} at iteration {self.iteration + 1}, on the "
-                    f"batch {', '.join(names)}; lower the learning rate, set "
-                    "trainer.clip_grad_norm, or look at these files"
-                )
+    def _stop(self, signal_number: int) -> NoReturn:
+        """Save, and say how to go on."""
+        self._save("last.pth")
+        with together():
+            self.folder.wait()
+        if not is_main():
+            raise Interrupted("", signal_number)
+        raise Interrupted(
+            f"stopped after iteration {self.iteration} of {self.total}; go on with:\n"
+            f"  {self.command} -r {self.folder.path / 'last.pth'}",
+            signal_number,
+        )
 
 
 def at_least(least: int, **values: float | None) -> None:

@@ -78,7 +78,7 @@ def require_alike(
 
 
 def make_loader(
-    section: dict, dataset: BaseDataset, training: bool, seed: int = 0
+    section: dict, dataset: BaseDataset, training: bool, seed: int = 0, limit: int = 0
 ) -> BaseDataLoader:
     """Build the loader of a section over its data set.
 
@@ -87,11 +87,12 @@ def make_loader(
         dataset: From `make_dataset`.
         training: Stack images into batches; otherwise give lists of samples of any size, in order.
         seed: The order follows from it.
+        limit: Give the first so many batches alone; 0 for all.
     """
     _, args, *_ = DATASETS.split(DATASETS.resolve(section))
     if not training:
         args = {**args, "shuffle": False, "drop_last": False}
     try:
-        return BaseDataLoader(dataset, **args, seed=seed, training=training)
+        return BaseDataLoader(dataset, **args, seed=seed, training=training, limit=limit)
     except ValueError as error:
         raise UserError(f"{'train' if training else 'val'}_loader: {error}") from error

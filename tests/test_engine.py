@@ -132,7 +132,7 @@ def killed_and_resumed(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("base.base_trainer.time", clock)
+        patch.setattr("utils.saving.time", clock)
         on_step(patch, die)
         with pytest.raises(Killed):
             train_run(config, tmp_path)
@@ -222,7 +222,7 @@ def test_last_is_written_every_so_many_minutes(small, tmp_path, saves, monkeypat
     def pass_time(_: int) -> None:
         clock.now += 25
 
-    monkeypatch.setattr("base.base_trainer.time", clock)
+    monkeypatch.setattr("utils.saving.time", clock)
     on_step(monkeypatch, pass_time)
     small["train_loader"]["args"]["length"] = 20
     small["trainer"] |= {"epochs": 1, "save_every_minutes": 1}
@@ -423,10 +423,13 @@ def moved(
         clip_grad_norm=clip,
         ema_decay=0,
     )
-    updates = [
+    updates = []
+    for iteration, gradient in enumerate(gradients, 1):
         updater.backward((torch.tensor(gradient) * point.at).sum(), iteration)
-        for iteration, gradient in enumerate(gradients, 1)
-    ]
+        updates.append(updater.due(iteration))
+        if updates[-1]:
+            updater.gradient_norm()
+            updater.update()
     return (-point.at).tolist(), updates
 
 

@@ -15,6 +15,17 @@ from utils.errors import UserError
 from utils.registry import suggest
 
 
+def snapshot(state: Any) -> Any:
+    """A copy of a state on the CPU, which training changes no more."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(snapshot(value) for value in state)
+    return state
+
+
 def save(state: dict[str, Any], path: Path) -> None:
     """Write a checkpoint to a temporary file, sync it, and rename it into place.
 
@@ -34,7 +45,10 @@ def save(state: dict[str, Any], path: Path) -> None:
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        raise UserError(f"{path} could not be written: {error}") from error
+        raise UserError(
+            f"{path} could not be written: {getattr(error, 'strerror', None) or error}; make room, "
+            "or set trainer.save_dir to a folder that can be written"
+        ) from error
 
 
 def load(path: Path | str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from utils.distributed import PeerError
 from utils.errors import UserError
 from utils.interrupt import Interrupted
 from utils.logger import start_logging
@@ -26,11 +27,14 @@ def run(work: Callable[[], None]) -> int:
     try:
         work()
         return 0
+    except PeerError:
+        return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
+        if str(stop):  # of several processes the main one speaks
+            print(stop, file=sys.stderr)
         return stop.exit_code
     except BrokenPipeError:  # as in `train.py --list | head`
         sys.stderr.close()

@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from utils.distributed import local_rank, world_size
 from utils.errors import UserError
 
 log = logging.getLogger("segforge")
 
 
 def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.device]:
-    """Devices to train on, the first one leading.
+    """Devices to train on, the first one leading; where torchrun started several processes, the
+    one of this process.
 
     Args:
         n_gpu: Most GPUs to use; 0 for the CPU. Fewer are used, with a warning, where fewer are
@@ -39,7 +41,9 @@ def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.devi
                 f"-d {wanted}: there is no device {bad[0]!r}; this machine has {has}; "
                 '"-d cpu" runs on the CPU'
             )
-        return [torch.device("cuda", int(n)) for n in dict.fromkeys(numbers)]
+        return own_share([torch.device("cuda", int(n)) for n in dict.fromkeys(numbers)])
+    if world_size() > 1:  # as many as processes were started
+        n_gpu = there if n_gpu else 0
     if n_gpu > there:
         log.warning(
             "n_gpu is %d, but this machine has %s: running on %s",
@@ -48,7 +52,16 @@ def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.devi
             f"{there}" if there else "the CPU",
         )
     used = min(n_gpu, there)
-    return [torch.device("cuda", i) for i in range(used)] or [torch.device("cpu")]
+    return own_share([torch.device("cuda", i) for i in range(used)]) or [torch.device("cpu")]
+
+
+def own_share(gpus: list[torch.device]) -> list[torch.device]:
+    """The one of several processes on this machine, in turn; all of them for a single process."""
+    if world_size() == 1 or not gpus:
+        return gpus
+    own = gpus[local_rank() % len(gpus)]
+    torch.cuda.set_device(own)
+    return [own]
 
 
 def autocast_dtype(amp: bool | str, device: torch.device) -> torch.dtype | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from base.base_dataloader import stack, to_device
 from base.base_metric import BaseMetric
 from utils.clustering import Labeler
 from utils.device import autocast
+from utils.distributed import gather, is_main, together, world_size
 from utils.predictors import Predictor
 
 Visit = Callable[[dict[str, Any], Tensor, dict[str, Tensor]], None]
@@ -36,6 +37,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Scores of a model over a loader, at the size of the labels.
 
+    Where several processes train, each scores its share, and all get the scores of the whole.
+
     Args:
         model: In any mode; it is put back into that mode.
         loader: Gives lists of samples with "image" (C, H, W), "target", "name" and "meta".
@@ -55,9 +58,11 @@ def evaluate(
     metric.reset()
     total = torch.zeros((), device=device)
     images = 0
+    hidden = None if is_main() else True  # None shows the bar on a terminal alone
     try:
-        for samples in tqdm(loader, desc=title, unit="batch", leave=False, disable=None):
-            for batch, group in equal_sizes(samples):
+        with together():
+            bar = tqdm(loader, desc=title, unit="batch", leave=False, disable=hidden)
+            for batch, group in chain.from_iterable(map(equal_sizes, bar)):
                 check()
                 target = to_device(batch["target"], device)
                 with autocast(device, dtype):
@@ -75,6 +80,10 @@ def evaluate(
                         visit(sample, labels[one], {k: out[one] for k, out in outputs.items()})
     finally:
         model.train(was_training)
+    if world_size() > 1:
+        parts = gather((float(total), images, metric.state()))
+        total, images = (sum(part[i] for part in parts) for i in (0, 1))
+        metric.merge([part[2] for part in parts])
     scores = metric.compute()
     if loss is not None:
         scores = {"val_loss": float(total) / max(images, 1), **scores}

@@ -20,11 +20,20 @@ class Interrupted(Exception):
         self.exit_code = 128 + signal_number
 
 
-class StopRequest:
-    """Inside `with`, the first signal is noted in `received`; a second Ctrl-C stops at once."""
+class StopAsked(Exception):
+    """A signal asked to stop, and nothing is saved yet; its number is the argument."""
 
-    def __init__(self):
+
+class StopRequest:
+    """Inside `with`, the first signal is noted in `received`; a second Ctrl-C stops at once.
+
+    Args:
+        speaks: Whether to say so.
+    """
+
+    def __init__(self, speaks: bool = True):
         self.received: int | None = None
+        self.speaks = speaks
 
     def __enter__(self) -> StopRequest:
         self._before = {
@@ -36,8 +45,14 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def check(self) -> None:
+        """Raise StopAsked if a signal came."""
+        if self.received is not None:
+            raise StopAsked(self.received)
+
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
-        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+        if self.speaks:
+            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)

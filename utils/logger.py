@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import sys
 
 from tqdm import tqdm
@@ -40,9 +41,9 @@ def write_to(handler: logging.Handler) -> None:
 
 
 def start_logging() -> None:
-    """Send the log "segforge" to the terminal, once."""
+    """Send the log "segforge" to the terminal, once; of several processes the main one's."""
     log = logging.getLogger("segforge")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.ERROR)
     log.propagate = False
     if not any(isinstance(handler, AroundBars) for handler in log.handlers):
         log.addHandler(AroundBars())

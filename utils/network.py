@@ -1,13 +1,16 @@
-"""The model as a training step calls it: compiled, or spread over several devices."""
+"""The model as a step calls it: compiled, spread over devices, or one of several copies."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
 from utils.device import autocast
+from utils.distributed import world_size
+from utils.errors import UserError
 
 
 class InPrecision(nn.Module):
@@ -30,6 +33,8 @@ def make_network(
 ) -> nn.Module:
     """What a trainer's step runs; its weights are the model's own.
 
+    Where several processes train, their gradients are averaged.
+
     Args:
         model: On the first device.
         devices: More than one make it `nn.DataParallel`.
@@ -40,10 +45,43 @@ def make_network(
         ValueError: If it is to be compiled for several devices.
     """
     if len(devices) == 1:
-        return torch.compile(model) if compile else model
+        network = torch.compile(model) if compile else model
+        return network if world_size() == 1 else averaged(network, devices[0])
     if compile:
         raise ValueError(
-            f"compile does not go with {len(devices)} devices in one process; set compile to "
-            "false, or n_gpu to 1"
+            f"compile does not go with {len(devices)} devices in one process; start it with "
+            f"torchrun --nproc_per_node={len(devices)}, or set compile to false or n_gpu to 1"
         )
     return nn.DataParallel(InPrecision(model, devices[0].type, dtype), devices)
+
+
+def averaged(network: nn.Module, device: torch.device) -> nn.Module:
+    """Averages the gradients of every process, also where a head is in no loss."""
+    return nn.parallel.DistributedDataParallel(
+        network,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        find_unused_parameters=True,
+        gradient_as_bucket_view=True,
+    )
+
+
+def gradients_stay(network: nn.Module, inside: bool) -> AbstractContextManager:
+    """Around a step inside an accumulation: each process keeps its gradients to itself."""
+    no_sync = getattr(network, "no_sync", None)
+    return no_sync() if inside and no_sync is not None else nullcontext()
+
+
+def with_synch_bn(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model with torch's SyncBatchNorm, whose statistics are those of all processes' images.
+
+    Raises:
+        UserError: If several processes train on the CPU.
+    """
+    if world_size() == 1:
+        return model
+    if device.type != "cuda":
+        raise UserError(
+            "use_synch_bn: torch's SyncBatchNorm runs on GPUs alone; set it to false, or use a "
+            "norm that does not look across the batch"
+        )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+
+import torch
 
 from base.base_model import MODELS
+from utils.distributed import world_size
 
 
-def notices(config: dict, fresh: bool = True) -> list[str]:
+def notices(config: dict, devices: Sequence[torch.device], fresh: bool = True) -> list[str]:
     """One sentence for each old or omitted key whose meaning here may surprise.
 
     Args:
         config: Filled in.
+        devices: What it will run on.
         fresh: Whether the model starts anew, not from a checkpoint.
     """
     said = []
@@ -27,6 +32,11 @@ def notices(config: dict, fresh: bool = True) -> list[str]:
             "val_loader.args.crop_size is not used for scores: validation predicts at the "
             "labels' size"
         )
-    if config["use_synch_bn"]:
-        said.append("use_synch_bn changes nothing: batch norm sees one device's images at a time")
+    if config["use_synch_bn"] and world_size() == 1:
+        said.append("use_synch_bn changes nothing: one process sees all images of a batch")
+    if len(devices) > 1:
+        said.append(
+            f"{len(devices)} GPUs in one process run torch.nn.DataParallel; "
+            f"torchrun --nproc_per_node={len(devices)} train.py ... is faster"
+        )
     return said

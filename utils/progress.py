@@ -9,9 +9,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from utils.distributed import is_main
 from utils.tables import number
 
 log = logging.getLogger("segforge")
+
+HINT_SHARE, HINT_SECONDS = 0.25, 5  # waiting for data, from which an epoch says so
 
 
 class Progress:
@@ -34,7 +37,7 @@ class Progress:
             total=min(per_epoch, position + self.left),
             initial=position,
             leave=False,
-            disable=None,
+            disable=None if is_main() else True,
             ncols=80,
             bar_format="{desc} |{bar}|{percentage:3.0f}%",
         )
@@ -87,7 +90,7 @@ class Progress:
         self.start += time.monotonic() - self.paused
 
     def finish(self) -> None:
-        """Say in a line how the epoch went."""
+        """Say in a line how the epoch went, and where the loader was the limit."""
         self.bar.close()
         mean = self.loss / max(self.batches, 1)
         log.info(
@@ -95,6 +98,11 @@ class Progress:
             *(self.epoch, self.epochs, number(mean), self.images / self.seconds),
             *(100 * self.waited / self.seconds, clock(self._remaining())),
         )
+        if self.waited > HINT_SHARE * self.seconds and self.waited > HINT_SECONDS:
+            log.info(
+                "the data set is the limit, not the model: raise train_loader.args.num_workers, "
+                "keep the images on a faster disk, or augment less"
+            )
 
     def _line(self) -> str:
         shown = self.shown or {"loss": self.loss / max(self.batches, 1)}

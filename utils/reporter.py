@@ -39,12 +39,14 @@ class Reporter:
         self.draw, self.score_batch = draw, score_batch
         self.sums: dict[str, float] = {}
         self.batches = 0
+        self.terms: dict[str, float] = {}  # of the last batch that was counted
 
     def count(self, terms: dict[str, float]) -> None:
         """Add the terms of one batch to the means of this interval between validations."""
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.batches += 1
+        self.terms = terms
 
     @property
     def mean_loss(self) -> float:
@@ -53,17 +55,18 @@ class Reporter:
 
     def point(
         self,
-        terms: dict[str, float],
         outputs: dict[str, Tensor],
         target: Any,
         groups: list[dict[str, Any]],
         iteration: int,
         progress: Progress,
     ) -> None:
-        """Report one batch to TensorBoard and to the bar."""
-        scalars = {"train/loss": sum(terms.values())}
+        """Report the last batch to TensorBoard and to the bar; of several processes the main one's
+        outputs.
+        """
+        scalars = {"train/loss": sum(self.terms.values())}
         shown = {"loss": scalars["train/loss"]}
-        scalars |= {f"train/{name}": value for name, value in terms.items()}
+        scalars |= {f"train/{name}": value for name, value in self.terms.items()}
         for index, group in enumerate(groups):
             scalars[f"train/lr_{group.get('name', index)}"] = group["lr"]
         if self.score_batch is not None:

@@ -50,7 +50,7 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
         return Start(read_config(config_path or QUICKSTART, overrides))
     if resume == "auto":
         config = read_config(config_path or QUICKSTART, overrides)
-        source = newest(config)
+        source, state = newest(config)
         if source is None:
             log.info("-r auto: %s has no checkpoint yet, so the run starts afresh", config["name"])
             return Start(config)
@@ -59,7 +59,7 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
     else:
         config, source = None, Path(resume)
         folder = None if config_path else source.parent
-    state = checkpoint.load_run(source, resume=True)
+        state = checkpoint.load_run(source, resume=True)
     if config is None:
         config = read_config(config_path, overrides) if config_path else stored(state, overrides)
     before = state["config"]
@@ -78,13 +78,16 @@ def stored(state: dict[str, Any], overrides: list[str]) -> dict:
     return filled(config)
 
 
-def newest(config: dict) -> Path | None:
-    """The newest `last.pth` of this config's runs that loads."""
+def newest(config: dict) -> tuple[Path | None, dict[str, Any] | None]:
+    """The newest checkpoint of this config's runs that loads, and its state."""
     runs = Path(config["trainer"]["save_dir"]) / config["name"]
-    for path in sorted(runs.glob("*/last.pth"), key=lambda p: p.stat().st_mtime, reverse=True):
+
+    def age(path: Path) -> tuple[float, bool]:
+        return path.stat().st_mtime, path.name == "last.pth"
+
+    for path in sorted(runs.glob("*/*.pth"), key=age, reverse=True):
         try:
-            checkpoint.load_run(path, resume=True)
-            return path
+            return path, checkpoint.load_run(path, resume=True)
         except UserError as error:
             log.warning("%s", error)
-    return None
+    return None, None

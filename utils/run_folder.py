@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from utils import checkpoint
 from utils.errors import UserError
 from utils.image_io import write_png
 from utils.logger import write_to
+from utils.saving import BackgroundWriter
 
 log = logging.getLogger("segforge")
 
@@ -31,11 +31,16 @@ class RunFolder:
         start: Iteration the run goes on from; rows and events after it are dropped.
     """
 
+    path: Path | None
+
     def __init__(self, path: Path, events: Path | None = None, start: int = 0):
         self.path = path
+        for left in path.glob("*.part"):  # by a process that was killed as it wrote
+            left.unlink()
         self.rows = self._kept_rows(start)
         purge = start + 1 if start else None
         self.writer = SummaryWriter(str(events), purge_step=purge) if events else None
+        self.checkpoints = BackgroundWriter()
         self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         write_to(self._file)
@@ -43,9 +48,26 @@ class RunFolder:
     def save_config(self, config: dict) -> None:
         (self.path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
-    def save_checkpoint(self, state: dict[str, Any], name: str) -> Path:
-        checkpoint.save(state, self.path / name)
-        return self.path / name
+    def save_checkpoint(self, state: dict[str, Any], name: str) -> None:
+        """Write it in the background, after what is in the events so far.
+
+        Args:
+            state: Its snapshot: it must not change any more.
+            name: Of the file.
+
+        Raises:
+            UserError: If an earlier one could not be written.
+        """
+        self.flush()
+        self.checkpoints.write(state, self.path / name)
+
+    def check(self) -> None:
+        """Raise a UserError if a checkpoint could not be written."""
+        self.checkpoints.check()
+
+    def wait(self) -> None:
+        """Until every checkpoint is written; errors as in `check`."""
+        self.checkpoints.wait()
 
     def add_row(self, row: dict[str, float | int]) -> None:
         """Append one validation to metrics.csv; a column that comes later is empty before."""
@@ -72,6 +94,7 @@ class RunFolder:
             self.writer.flush()
 
     def close(self) -> None:
+        self.checkpoints.close()
         if self.writer:
             self.writer.close()
         log.removeHandler(self._file)
@@ -92,6 +115,25 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(part, self.path / "metrics.csv")
+
+
+class NoFolder(RunFolder):
+    """Of a process whose main one writes."""
+
+    def __init__(self):
+        self.path = self.writer = None
+
+    def save_config(self, config: dict) -> None: ...
+
+    def save_checkpoint(self, state: dict[str, Any], name: str) -> None: ...
+
+    def check(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def add_row(self, row: dict[str, float | int]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def plain(value: float | int) -> str:

@@ -25,7 +25,7 @@ class Config:
         about: What to expect: score, time, hardware. JSON has no comments that survive a parser.
         name: Name of the run; its folder is `<trainer.save_dir>/<name>`.
         n_gpu: Most GPUs to use; 0 for the CPU.
-        use_synch_bn: Accepted from pytorch-segmentation; changes nothing yet.
+        use_synch_bn: Batch norm sees the images of all processes: torch's SyncBatchNorm, on GPUs.
         seed: Every random number of the run follows from it.
         arch: The model.
         train_loader: Training data, its loading and augmentation.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from utils.distributed import rank
 from utils.errors import UserError
 
 
@@ -32,6 +33,12 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+
+
+def part_ways(seed: int) -> None:
+    """Give each process but the main one random numbers of its own, after all built one model."""
+    if rank():
+        torch.manual_seed(seed + rank())
 
 
 def random_state() -> dict[str, Any]:

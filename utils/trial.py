@@ -35,8 +35,7 @@ def try_shapes(model: BaseModel, loader: BaseDataLoader, channels: dict[str, int
             f"images have {channel} channels, the model reads {model.in_channels}; set "
             f'arch.args.in_channels to {channel}, or the data set\'s "channels"'
         )
-    rest = len(loader.dataset) % loader.order.batch_size
-    smallest = loader.order.batch_size if loader.order.drop_last or not rest else rest
+    smallest = loader.order.smallest
     twin = copy.deepcopy(model).to("meta").train()
     image = torch.empty(smallest, channel, height, width, device="meta")
     guards = [

@@ -61,23 +61,37 @@ class Updater:
         first = epoch + (iteration - epoch - 1) // self.accumulate * self.accumulate + 1
         return first, min(first + self.accumulate - 1, epoch + self.per_epoch, self.total)
 
-    def backward(self, loss: Tensor, iteration: int) -> bool:
-        """Add the gradient of the batch of that number; True if the weights were updated."""
+    def backward(self, loss: Tensor, iteration: int) -> None:
+        """Add the gradient of the batch of that number."""
         first, last = self._group(iteration)
         self.scaler.scale(loss / (last - first + 1)).backward()
-        if iteration < last:
-            return False
+
+    def gradient_norm(self) -> Tensor:
+        """Norm of the gradient, before it is cut to the limit; without a loss scale."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if self.clip_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip_grad_norm, norm)
+        return norm
+
+    def update(self) -> bool:
+        """Move the weights, the schedule and the average; False if float16's scaler refused."""
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.forget()
+        if self.scaler.get_scale() < scale:
+            return False
         if self.scheduler is not None:
             self.scheduler.step()
         if self.average is not None:
             self.average.update(self.model)
         return True
+
+    def forget(self) -> None:
+        """Drop the gradient."""
+        self.optimizer.zero_grad(set_to_none=True)
 
     def hear(self, score: float) -> None:
         """Tell the schedule a validation's monitored score; greater is better."""

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.distributed import global_mean
 from utils.losses.binary import channels_for
 from utils.losses.class_weights import WeightScheme, class_weights_tensor
 
@@ -59,4 +60,4 @@ class BCE(BaseLoss):
             hit = prediction.gather(1, classes[:, None])[:, 0]
             hit = hit if self.weight is None else hit * self.weight[classes]
         total = ((cost.sum(1) - hit) * valid).sum()
-        return {"bce": total / (valid.sum() * prediction.shape[1]).clamp(min=1)}
+        return {"bce": global_mean(total, valid.sum() * prediction.shape[1])}

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.distributed import global_mean
 from utils.losses.binary import as_two_channels, channels_for
 from utils.losses.class_weights import WeightScheme, class_weights_tensor
 
@@ -63,12 +64,10 @@ class CrossEntropy(BaseLoss):
         )
         valid = target != self.ignore_index
         if self.weight is None:
-            mass = valid.sum().clamp(min=1)
+            mass = valid.sum()
         else:
-            masses = self.weight[target.masked_fill(~valid, 0)] * valid
-            mass = masses.sum()
-            mass = mass + (mass == 0)
-        return {"ce": total / mass}
+            mass = (self.weight[target.masked_fill(~valid, 0)] * valid).sum()
+        return {"ce": global_mean(total, mass)}
 
 
 LOSSES.alias("CrossEntropyLoss2d", "CrossEntropy")

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.distributed import global_mean
 from utils.losses.binary import as_two_channels, channels_for
 from utils.losses.class_weights import WeightScheme, class_weights_tensor
 
@@ -62,7 +63,7 @@ class Focal(BaseLoss):
         valid = target != self.ignore_index
         if self.weight is not None:
             focal = focal * self.weight[target.masked_fill(~valid, 0)]
-        return {"focal": focal.sum() / valid.sum().clamp(min=1)}
+        return {"focal": global_mean(focal.sum(), valid.sum())}
 
 
 LOSSES.alias("FocalLoss", "Focal")

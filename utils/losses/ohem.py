@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.distributed import global_mean
 from utils.losses.binary import as_two_channels, channels_for
 from utils.losses.class_weights import WeightScheme, class_weights_tensor
 
@@ -69,5 +70,4 @@ class OhemCrossEntropy(BaseLoss):
         weights = kept.to(ce.dtype)
         if self.weight is not None:
             weights = weights * self.weight[target.masked_fill(~valid, 0)]
-        total = weights.sum()
-        return {"ohem_ce": (ce * weights).sum() / (total + (total == 0))}
+        return {"ohem_ce": global_mean((ce * weights).sum(), weights.sum())}

@@ -49,6 +49,8 @@ class BoundaryF(BaseMetric):
         UserError: From `compute`, if a label or a target was none of the classes.
     """
 
+    counted = ("sums", "images", "outside")
+
     def __init__(
         self,
         num_classes: int,

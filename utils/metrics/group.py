@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -59,6 +61,13 @@ class MetricGroup(BaseMetric):
 
     def compute(self) -> dict[str, float]:
         return {k: v for metric in self.metrics for k, v in metric.compute().items()}
+
+    def state(self) -> dict[str, Any]:
+        return {str(number): metric.state() for number, metric in enumerate(self.metrics)}
+
+    def merge(self, states: list[dict[str, Any]]) -> None:
+        for number, metric in enumerate(self.metrics):
+            metric.merge([state[str(number)] for state in states])
 
     def pictures(self) -> dict[str, np.ndarray]:
         return {k: v for metric in self.metrics for k, v in metric.pictures().items()}

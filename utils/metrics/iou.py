@@ -40,6 +40,8 @@ class IoU(BaseMetric):
         UserError: From `compute`, if a label or a target was none of the classes.
     """
 
+    counted = ("counts",)
+
     def __init__(self, num_classes: int, ignore_index: int, class_names: list[str] | None = None):
         refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index = num_classes, ignore_index

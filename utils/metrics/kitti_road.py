@@ -46,6 +46,8 @@ class KittiRoad(BaseMetric):
         UserError: From `compute`, if a target was none of the classes.
     """
 
+    counted = ("counts",)
+
     def __init__(self, num_classes: int, ignore_index: int, positive: int = 1, output: str = "out"):
         if not 0 <= positive < num_classes:
             raise ValueError(f"positive is {positive}; the classes are 0 to {num_classes - 1}")

@@ -1,0 +1,68 @@
+"""A grid of runs: which points, their table, and going on after a stop."""
+
+from __future__ import annotations
+
+import pytest
+from processes import GroupNormed  # noqa: F401 - registers it
+from test_train import write
+
+import train
+from utils.command import run as exit_code
+from utils.errors import UserError
+from utils.sweep import grid, table, title
+
+
+def test_the_grid_is_every_combination():
+    points = grid(["optimizer.args.lr=[0.1, 0.01]", "seed=[0, 1]"])
+    assert points == [
+        {"optimizer.args.lr": 0.1, "seed": 0},
+        {"optimizer.args.lr": 0.1, "seed": 1},
+        {"optimizer.args.lr": 0.01, "seed": 0},
+        {"optimizer.args.lr": 0.01, "seed": 1},
+    ]
+    assert title(points[3]) == "lr=0.01_seed=1"
+    assert title({"arch.args.decoder_channels": [1, 2], "loss": "a/b"}) == (
+        "decoder_channels=-1,-2-_loss=-a-b"
+    )
+
+
+@pytest.mark.parametrize("text", ["lr", "lr=0.1", "lr=[]", "lr=[0.1", "=[1]"])
+def test_a_sweep_written_otherwise_is_refused(text):
+    with pytest.raises(UserError, match="write it as key.key="):
+        grid([text])
+
+
+def test_the_table_by_hand():
+    """0.4 and 0.6 have the mean 0.5 and the deviation sqrt(0.02) = 0.1414."""
+    found = [({"a.lr": 0.1, "seed": s}, score) for s, score in enumerate((0.4, 0.6))]
+    lines = table([*found, ({"a.lr": 0.2, "seed": 0}, 0.25)], "Mean_IoU").splitlines()
+    assert lines[0].split() == ["sweep", "runs", "Mean_IoU", "spread"]
+    assert lines[1].split() == ["lr=0.1", "2", "0.5000", "0.1414"]
+    assert lines[2].split() == ["lr=0.2", "1", "0.2500", "-"]
+
+
+def test_a_sweep_trains_each_point_once(tiny, tmp_path, capsys):
+    tiny["n_gpu"] = 0
+    tiny["arch"] = {"type": "GroupNormed", "args": {}}
+    tiny["trainer"]["epochs"] = 1
+    words = ["-c", write(tiny, tmp_path / "c.json"), "--sweep", "seed=[0,1]"]
+    train.main(train.parse(words))
+    first = capsys.readouterr().out
+    assert "sweep 2 of 2: seed=1" in first and "all seeds" in first
+    folders = sorted(tmp_path.glob("saved/*/*"))
+    assert [folder.parent.name for folder in folders] == ["tiny_seed=0", "tiny_seed=1"]
+    train.main(train.parse(words))
+    second = capsys.readouterr().out
+    assert sorted(tmp_path.glob("saved/*/*")) == folders
+    assert "epoch 1/1" in first and "epoch 1/1" not in second
+    assert first.splitlines()[-1] == second.splitlines()[-1]
+
+
+def test_a_point_that_cannot_be_trained_does_not_stop_the_others(tiny, tmp_path, capsys):
+    tiny["n_gpu"] = 0
+    tiny["trainer"]["epochs"] = 1
+    tiny["arch"] = {"type": "GroupNormed", "args": {}}
+    words = ["-c", write(tiny, tmp_path / "c.json"), "--sweep", "optimizer.args.lr=[-1,0.01]"]
+    assert exit_code(lambda: train.main(train.parse(words))) == 2
+    said = capsys.readouterr()
+    assert "1 of 2 points failed: lr=-1" in said.err and "lr=0.01" in said.out
