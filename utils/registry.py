@@ -6,6 +6,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -230,8 +231,9 @@ def parameters(call: Callable) -> dict[str, inspect.Parameter]:
 def signature_schema(call: Callable, hidden: Iterable[str] = ()) -> dict:
     """JSON schema of the keyword arguments of `call`, described by its docstring."""
     try:
-        function = call.__init__ if inspect.isclass(call) else call
-        hints = get_type_hints(function, include_extras=True)
+        # a dataclass's inherited fields are spelled in the words of the module that declares them
+        written = call.__init__ if inspect.isclass(call) and not is_dataclass(call) else call
+        hints = get_type_hints(written, include_extras=True)
     except NameError:  # torch names some types that it imports for type checkers only
         hints = {}
     texts = argument_texts(call)
