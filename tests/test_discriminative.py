@@ -10,7 +10,8 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.losses import LOSSES, WeightedSum
-from utils.losses.pieces import NUMBERS, square_distances, sum_over_pixels
+from utils.losses.pieces import NUMBERS
+from utils.losses.push import push_pixels
 from utils.targets import require_targets
 
 E = 3
@@ -217,23 +218,18 @@ def test_pieces_change_nothing(monkeypatch):
     )
 
 
-def test_a_sum_over_pixels_keeps_both_gradients():
-    x, centres = torch.rand(2, E, 50, dtype=torch.float64), torch.rand(2, E, 4, dtype=torch.float64)
-    weight = torch.rand(2, 50, dtype=torch.float64)
-
-    def f(x, centres, weight):
-        return (-square_distances(x, centres)).exp().mul(weight[:, None]).sum(2)
-
-    assert torch.autograd.gradcheck(
-        lambda *a: sum_over_pixels(f, *a, weight), (x.requires_grad_(), centres.requires_grad_())
-    )
-    torch.testing.assert_close(sum_over_pixels(f, x, centres, weight), f(x, centres, weight))
-
-
-def test_square_distances_far_from_zero():
-    x, centres = torch.rand(1, E, 50) + 1000, torch.rand(1, E, 4) + 1000
-    expected = (x[:, :, None] - centres[..., None]).square().sum(1)
-    torch.testing.assert_close(square_distances(x, centres), expected, rtol=1e-3, atol=1e-5)
+@pytest.mark.parametrize("far", [0, 1000])
+def test_a_sum_over_pixels_keeps_both_gradients(far):
+    """Far from zero too, where squares lose digits."""
+    x, centres = (far + torch.rand(2, E, n, dtype=torch.float64) for n in (50, 4))
+    pushed = torch.rand(2, 50) < 0.5
+    inputs = (x.requires_grad_(), centres.requires_grad_())
+    assert torch.autograd.gradcheck(lambda *a: push_pixels(*a, pushed, 0.6), inputs, atol=1e-4)
+    distance = (x[:, :, None] - centres[..., None]).square().sum(1).sqrt()
+    expected = ((0.6 - distance).relu().square() * pushed[:, None]).sum(2) / pushed.sum(1)[:, None]
+    torch.testing.assert_close(push_pixels(x, centres, pushed, 0.6), expected)
+    single = push_pixels(x.float(), centres.float(), pushed, 0.6)
+    torch.testing.assert_close(single, expected.float(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from utils.losses.instances import mean_over_instances
-from utils.losses.soft_masks import dice_cost, overlap_sums
+from utils.losses.soft_masks import Dice, overlap_sums
 
 OFFSETS, REACH = 9, 18
 
@@ -36,7 +36,7 @@ def affinity_cost(x: Tensor, index: Tensor, known: Tensor, counted: Tensor, far:
         for shift in shifts
     ]  # fmt: skip
     sums = torch.stack(sums, dim=1)
-    return mean_over_instances(dice_cost(sums), sums[..., 2] > 0)
+    return mean_over_instances(Dice.of_sums(sums), sums[..., 2] > 0)
 
 
 def pair_sums(

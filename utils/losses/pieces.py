@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,49 +25,60 @@ def pieces(x: Tensor, rows: int, least: int = 1) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, x.shape[-1], step))
 
 
-def sum_over_pixels(f: Callable[..., Tensor], x: Tensor, centres: Tensor, *maps: Tensor) -> Tensor:
-    """The sum of f(x, centres, *maps) over pieces of the pixels, in the memory of one piece.
+class Cost(Protocol):
+    """A cost of the squared distances d2 (B, K, P) of pixels to centres, summed over pixels."""
+
+    def sums(self, d2: Tensor, *maps: Tensor) -> Tensor:
+        """(B, K, N). May write over d2."""
+
+    def slope(self, d2: Tensor, gradient: Tensor, *maps: Tensor) -> Tensor:
+        """Derivative (B, K, P) by d2 of the sum of `gradient` (B, K, N) times the sums."""
+
+
+def sum_over_pixels(cost: Cost, x: Tensor, centres: Tensor, *maps: Tensor) -> Tensor:
+    """The sums (B, K, N) of a cost, in the memory of one piece.
 
     Each piece is computed again for its gradient, so nothing of the size (K, P) is ever kept.
 
     Args:
-        f: Gives, of a piece, sums over its pixels (B, K, ...).
+        cost: Of squared distances.
         x: Embeddings (B, E, P).
         centres: (B, E, K).
         maps: What else is known of each pixel, (B, ..., P), without gradient.
     """
-    return _SumOverPixels.apply(f, x, centres, *maps)
+    # small numbers lose fewer digits; in the distances themselves it cancels out
+    origin = centres.detach().sum(2, keepdim=True) / max(centres.shape[2], 1)
+    return _SumOverPixels.apply(cost, x, centres, origin, *maps)
 
 
 class _SumOverPixels(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, f, x, centres, *maps):
-        ctx.f = f
-        ctx.save_for_backward(x, centres, *maps)
+    def forward(ctx, cost, x, centres, origin, *maps):
+        ctx.cost = cost
+        ctx.save_for_backward(x, centres, origin, *maps)
+        centres = centres - origin
         total = 0.0
-        for piece in pieces(x, len(x) * max(centres.shape[-1], x.shape[1])):
-            total = total + f(x[..., piece], centres, *(m[..., piece] for m in maps))
+        for piece in pieces(x, len(x) * max(centres.shape[2], x.shape[1])):
+            d2 = square_distances(x[..., piece] - origin, centres)
+            total = total + cost.sums(d2, *(m[..., piece] for m in maps))
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        x, centres, *maps = ctx.saved_tensors
+        x, centres, origin, *maps = ctx.saved_tensors
+        centres = centres - origin
         to_x, to_centres = torch.empty_like(x), torch.zeros_like(centres)
-        for piece in pieces(x, len(x) * max(centres.shape[-1], x.shape[1])):
-            with torch.enable_grad():
-                part, moved = x[..., piece].detach(), centres.detach()
-                part.requires_grad_(), moved.requires_grad_()
-                value = ctx.f(part, moved, *(m[..., piece] for m in maps))
-            to_x[..., piece], more = torch.autograd.grad(value, (part, moved), gradient)
-            to_centres += more
-        return None, to_x, to_centres, *(None for _ in maps)
+        for piece in pieces(x, len(x) * max(centres.shape[2], x.shape[1])):
+            part = x[..., piece] - origin
+            d2 = square_distances(part, centres)
+            slope = ctx.cost.slope(d2, gradient, *(m[..., piece] for m in maps))
+            to_centres += centres * slope.sum(2)[:, None] - part @ slope.mT
+            to_x[..., piece] = part.mul_(slope.sum(1, keepdim=True)).sub_(centres @ slope).mul_(2)
+        return None, to_x, to_centres.mul_(2), None, *(None for _ in maps)
 
 
 def square_distances(x: Tensor, centres: Tensor) -> Tensor:
     """Squared distance (B, K, P) of pixels (B, E, P) to centres (B, E, K), by matrix products."""
-    count = max(centres.shape[2], 1)
-    origin = centres.detach().sum(2, keepdim=True) / count  # small numbers lose fewer digits
-    x, centres = x - origin, centres - origin
     lengths = x.square().sum(1, keepdim=True) + centres.square().sum(1)[:, :, None]
-    return torch.baddbmm(lengths, centres.mT, x, alpha=-2).clamp(min=0)
+    return torch.baddbmm(lengths, centres.mT, x, alpha=-2).clamp_(min=0)

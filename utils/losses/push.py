@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from utils.losses.pieces import square_distances, sum_over_pixels
+from utils.losses.pieces import sum_over_pixels
 
 
 def push_means(means: Tensor, pairs: Tensor, margin: float, norm: int = 2) -> Tensor:
@@ -34,11 +34,21 @@ def push_pixels(x: Tensor, means: Tensor, pushed: Tensor, margin: float) -> Tens
         pushed: Which pixels (B, P) bool.
         margin: Distance from which on a pixel costs nothing.
     """
-    sums = sum_over_pixels(partial(push_cost, margin=margin), x, means, pushed)
+    sums = sum_over_pixels(Nearness(margin), x, means, pushed)[..., 0]
     return sums / pushed.sum(1, keepdim=True).clamp(min=1)
 
 
-def push_cost(x: Tensor, means: Tensor, pushed: Tensor, margin: float) -> Tensor:
-    """The sum (B, K) in place of the mean; a pixel upon a mean is pushed nowhere."""
-    distance = square_distances(x, means).clamp(min=1e-12).sqrt()
-    return ((margin - distance).relu().square() * pushed[:, None]).sum(2)
+@dataclass
+class Nearness:
+    """max(0, margin - d)^2 of the pushed pixels; one upon a mean is pushed nowhere."""
+
+    margin: float
+
+    def sums(self, d2: Tensor, pushed: Tensor) -> Tensor:
+        near = self.margin - d2.sqrt_()
+        return near.relu_().square_().mul_(pushed[:, None]).sum(2)[..., None]
+
+    def slope(self, d2: Tensor, gradient: Tensor, pushed: Tensor) -> Tensor:
+        distance = d2.sqrt_()
+        steep = (self.margin - distance).relu_().mul_(pushed[:, None])
+        return steep.div_(distance.clamp_(min=1e-6)).mul_(-gradient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -29,8 +29,7 @@ class SoftMasks:
 
     def __init__(self, delta_var: float, threshold: float, loss: MaskLoss, pooled: bool = False):
         self.scale = delta_var**2 / -math.log(threshold)
-        self.sums, self.cost = COSTS[loss]
-        self.pooled = pooled
+        self.cost, self.pooled = COSTS[loss], pooled
 
     def against_instances(
         self, x: Tensor, means: Tensor, instances: Instances, counted: Tensor
@@ -43,8 +42,10 @@ class SoftMasks:
             instances: Of the same pixels.
             counted: Pixels (B, P) bool that count, unlabelled ones among them.
         """
-        sums = sum_over_pixels(self._instance_sums, x, means, instances.index, counted)
-        return self.mean_cost(sums, instances.present & ~instances.is_background)
+        number = torch.arange(means.shape[2], device=x.device)[:, None]
+        cost = self.cost(self.scale, lambda index: (index[:, None] == number).to(x.dtype))
+        sums = sum_over_pixels(cost, x, means, counted, instances.index)
+        return self._mean(cost, sums, instances.present & ~instances.is_background)
 
     def against_teacher(
         self, x: Tensor, anchors: Tensor, teacher: Tensor, theirs: Tensor, region: Tensor,
@@ -60,34 +61,78 @@ class SoftMasks:
             region: Pixels (B, P) bool that count.
             chosen: Which anchors (B, A) there are.
         """
-        sums = partial(self._teacher_sums, theirs=theirs)
-        return self.mean_cost(sum_over_pixels(sums, x, anchors, teacher, region), chosen)
+        origin = theirs.mean(2, keepdim=True)
 
-    def mean_cost(self, sums: Tensor, masks: Tensor) -> Tensor:
+        def truth(teacher: Tensor) -> Tensor:
+            return kernel(square_distances(teacher - origin, theirs - origin), self.scale)
+
+        cost = self.cost(self.scale, truth)
+        return self._mean(cost, sum_over_pixels(cost, x, anchors, region, teacher), chosen)
+
+    def _mean(self, cost: MaskCost, sums: Tensor, masks: Tensor) -> Tensor:
         """The mean over an image's masks (B, K), then over images."""
         if self.pooled:
             sums = (sums * masks[..., None]).sum(1, keepdim=True)
             masks = masks.any(1, keepdim=True)
-        return mean_over_instances(self.cost(sums), masks)
-
-    def _instance_sums(self, x: Tensor, means: Tensor, index: Tensor, counted: Tensor) -> Tensor:
-        truth = index[:, None] == torch.arange(means.shape[2], device=x.device)[:, None]
-        return self.sums(self.log_mask(x, means), truth.to(x.dtype), counted)
-
-    def _teacher_sums(
-        self, x: Tensor, anchors: Tensor, teacher: Tensor, region: Tensor, theirs: Tensor
-    ) -> Tensor:
-        truth = self.log_mask(teacher, theirs).exp() * region[:, None]
-        return self.sums(self.log_mask(x, anchors), truth, region)
-
-    def log_mask(self, x: Tensor, centres: Tensor) -> Tensor:
-        """log p (B, K, P) of masks around centres (B, E, K), cut off where p is 4e-18: smaller
-        ones, squared, are denormal numbers, which processors are slow with."""
-        return (square_distances(x, centres) / -self.scale).clamp(min=-40)
+        return mean_over_instances(cost.of_sums(sums), masks)
 
 
-def dice_sums(log_p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
-    return overlap_sums(log_p.exp() * counted[:, None], truth)
+def kernel(d2: Tensor, scale: float) -> Tensor:
+    """Soft masks in place of squared distances, cut off at 4e-18: the squares of smaller ones are
+    denormal numbers, which processors are slow with."""
+    return d2.mul_(-1 / scale).clamp_(min=-40).exp_()
+
+
+@dataclass
+class MaskCost:
+    """Sums over pixels from which the cost of a mask follows.
+
+    Attributes:
+        scale: The kernel's s.
+        truth: Gives true masks (B, K, P) from what is known of each pixel.
+    """
+
+    scale: float
+    truth: Callable[[Tensor], Tensor]
+
+
+class Dice(MaskCost):
+    """From the sums (B, K, 3) of p t, p^2 and t^2."""
+
+    def sums(self, d2: Tensor, counted: Tensor, known: Tensor) -> Tensor:
+        p = kernel(d2, self.scale).mul_(counted[:, None])
+        return overlap_sums(p, self.truth(known).mul_(counted[:, None]))
+
+    def slope(self, d2: Tensor, gradient: Tensor, counted: Tensor, known: Tensor) -> Tensor:
+        to_hit, to_found, _ = (g[..., None] / -self.scale for g in gradient.unbind(2))
+        p = kernel(d2, self.scale).mul_(counted[:, None])
+        return self.truth(known).mul_(to_hit).addcmul_(p, 2 * to_found).mul_(p)
+
+    @staticmethod
+    def of_sums(sums: Tensor) -> Tensor:
+        hit, found, true = sums.unbind(2)
+        return 1 - 2 * hit / (found + true).clamp(min=1e-12)
+
+
+class CrossEntropy(MaskCost):
+    """From the sums (B, K, 2) of the cross-entropy and of ones; p is kept below 1 - 1e-6, where
+    1 - p still has a logarithm."""
+
+    def sums(self, d2: Tensor, counted: Tensor, known: Tensor) -> Tensor:
+        away, truth = (d2 / self.scale).clamp_(min=1e-6), self.truth(known)
+        cost = truth * away - (1 - truth) * torch.log(-torch.expm1(-away))
+        count = counted[:, None].expand_as(cost)
+        return torch.stack([(cost * count).sum(2), count.sum(2).to(cost.dtype)], dim=2)
+
+    def slope(self, d2: Tensor, gradient: Tensor, counted: Tensor, known: Tensor) -> Tensor:
+        away, truth = d2 / self.scale, self.truth(known)
+        steep = truth - (1 - truth) / torch.expm1(away.clamp(1e-6, 80))
+        return steep * ((away > 1e-6) & counted[:, None]) * gradient[..., :1] / self.scale
+
+    @staticmethod
+    def of_sums(sums: Tensor) -> Tensor:
+        cost, count = sums.unbind(2)
+        return cost / count.clamp(min=1)
 
 
 def overlap_sums(p: Tensor, truth: Tensor) -> Tensor:
@@ -95,25 +140,4 @@ def overlap_sums(p: Tensor, truth: Tensor) -> Tensor:
     return torch.stack([(p * truth).sum(2), p.square().sum(2), truth.square().sum(2)], dim=2)
 
 
-def dice_cost(sums: Tensor) -> Tensor:
-    hit, found, true = sums.unbind(2)
-    return 1 - 2 * hit / (found + true).clamp(min=1e-12)
-
-
-def bce_sums(log_p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
-    """Sums (B, K, 2) of the cross-entropy and of ones; p is kept below 1, where it has no log."""
-    log_p = log_p.clamp(max=-1e-6)
-    cost = -(truth * log_p + (1 - truth) * torch.log(-torch.expm1(log_p)))
-    counted = counted[:, None].expand_as(cost)
-    return torch.stack([(cost * counted).sum(2), counted.sum(2).to(cost.dtype)], dim=2)
-
-
-def bce_cost(sums: Tensor) -> Tensor:
-    cost, count = sums.unbind(2)
-    return cost / count.clamp(min=1)
-
-
-COSTS: dict[str, tuple[Callable, Callable]] = {
-    "dice": (dice_sums, dice_cost),
-    "bce": (bce_sums, bce_cost),
-}
+COSTS = {"dice": Dice, "bce": CrossEntropy}
