@@ -31,7 +31,6 @@ from utils.normalization import Normalization  # noqa: E402
 from utils.pipeline import Behind, ahead  # noqa: E402
 from utils.predictors import MultiScale, Sliding, Whole  # noqa: E402
 from utils.predictors.multi_scale import resize  # noqa: E402
-from utils.predictors.probabilities import to_probabilities  # noqa: E402
 from utils.sources import find_source  # noqa: E402
 from utils.writers import WRITERS, Result, Task  # noqa: E402
 
@@ -135,7 +134,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"3 multi-scale {ours:8.2f} s, with scipy {theirs:8.2f} s: {theirs / ours:.2f}")
 
     scores = torch.rand(1, CLASSES, size[0] * 2, size[1] * 2, device=device)
-    ours = best(lambda: resize(to_probabilities(scores), size), device, rounds)
+    ours = best(lambda: resize(scores, size), device, rounds)
     pixels = scores[0].cpu().numpy()
     theirs = seconds(lambda: ndimage.zoom(pixels, (1, 0.5, 0.5), order=1, prefilter=False), "cpu")
     print(f"4 resampling  {ours:8.3f} s, with scipy {theirs:8.3f} s: {theirs / ours:.2f}")

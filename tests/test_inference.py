@@ -20,7 +20,6 @@ import train
 from utils.command import run
 from utils.image_io import read_image, read_label, write_picture, write_png
 from utils.normalization import Normalization
-from utils.pipeline import Behind, ahead
 from utils.sources import Video, expand, find_source, natural
 from utils.writers.submissions import CITYSCAPES, kitti_road_name, voc_palette
 
@@ -413,35 +412,3 @@ def test_a_picture_is_written_as_it_is(tmp_path):
     image = photo((20, 30, 3))
     write_picture(tmp_path / "a" / "b.png", image.copy())
     assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
-
-
-# ---------------------------------------------------------------- threads
-
-
-@pytest.mark.parametrize("threads", [0, 1, 4])
-def test_ahead_keeps_the_order_and_ends_with_none(threads):
-    tasks = ((lambda i=i: i if i < 50 else None) for i in range(1000))
-    assert list(ahead(tasks, threads)) == list(range(50))
-    assert list(ahead(((lambda i=i: i) for i in range(7)), threads)) == list(range(7))
-
-
-def test_ahead_is_not_far_ahead():
-    started = []
-    results = ahead(((lambda i=i: started.append(i) or i) for i in range(100)), 2)
-    next(results)
-    assert len(started) <= 4
-    results.close()
-
-
-@pytest.mark.parametrize("threads", [0, 2])
-def test_an_error_behind_is_raised(threads):
-    def fail() -> None:
-        raise ValueError("full disk")
-
-    with pytest.raises(ValueError, match="full disk"), Behind(threads) as behind:
-        behind.do(fail)
-    done = []
-    with Behind(threads) as behind:
-        for index in range(20):
-            behind.do(done.append, index)
-    assert sorted(done) == list(range(20))

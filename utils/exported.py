@@ -94,7 +94,8 @@ def read_program(path: Path, device: torch.device) -> tuple[str, Run]:
         raise UserError(f"{path} is no torch.export program that can be read") from error
     if device.type != "cpu":
         program = torch.export.passes.move_to_device_pass(program, device)
-    return extra[KEY], program.module()
+    module = program.module()
+    return extra[KEY], lambda batch: module(batch)  # hidden: a program has no train() or eval()
 
 
 def read_onnx(path: Path, device: torch.device) -> tuple[str, Run]:

@@ -45,17 +45,12 @@ class BoundaryErrors:
 
     def table(self) -> list[list]:
         """Rows: pixels from, pixels to, pixels, wrong ones, error rate, share of all errors."""
-        starts, ends = (0, *EDGES), (*EDGES, math.inf)
         with np.errstate(divide="ignore", invalid="ignore"):
             rates, shares = self.wrong / self.pixels, self.wrong / self.wrong.sum()
-        columns = (starts, ends, self.pixels, self.wrong, rates, shares)
+        counted = (each.tolist() for each in (self.pixels, self.wrong, rates, shares))
+        rows = zip((0, *EDGES), (*EDGES, math.inf), *counted, strict=True)
         heading = ["from", "to", "pixels", "wrong", "error_rate", "share_of_errors"]
-        rows = [list(row) for row in zip(*map(plain, columns), strict=True)]
-        return [heading, *rows]
-
-
-def plain(values: Any) -> list:
-    return np.asarray(values).tolist()
+        return [heading, *map(list, rows)]
 
 
 def boundaries(truth: np.ndarray, ignore_index: int) -> np.ndarray:

@@ -14,9 +14,9 @@ from utils.report.html import cards, facts, page, picture, section, table
 from utils.tables import class_table, number
 
 SHEETS = {
-    "worst": ("Worst images", "Those with the lowest {key} of their own."),
-    "best": ("Best images", "Those with the highest {key} of their own."),
-    "examples": ("Across the split", "Images at even distances."),
+    "worst": ("Worst images", "Those with the lowest {key} of their own: {titles}."),
+    "best": ("Best images", "Those with the highest {key} of their own: {titles}."),
+    "examples": ("Across the split", "Images at even distances: {titles}."),
 }
 
 
@@ -67,7 +67,7 @@ def make_report(
     for name, kept in exhibits.items():
         heading, text = SHEETS[name]
         figures = [figure(exhibit, key) for exhibit in kept]
-        parts.append(section(heading, text.format(key=key), *figures))
+        parts.append(section(heading, text.format(key=key, titles=", ".join(TITLES)), *figures))
     shown = overall(images)
     text = f"{len(images) - 1} images; a click on a heading sorts. All scores are in images.csv."
     bars = [name for name in shown[0] if in_unit(shown, name)]
