@@ -17,6 +17,7 @@ from PIL import Image
 
 import inference
 import train
+from tools import benchmark
 from utils.command import run
 from utils.image_io import read_image, read_label, write_picture, write_png
 from utils.normalization import Normalization
@@ -412,3 +413,16 @@ def test_a_picture_is_written_as_it_is(tmp_path):
     image = photo((20, 30, 3))
     write_picture(tmp_path / "a" / "b.png", image.copy())
     assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
+
+
+def test_the_benchmark_has_a_row_for_each_combination(model, tmp_path, capsys):
+    words = ["-d", "cpu", "-m", str(model), "--sizes", "32", "32,48", "--batches", "1", "2"]
+    words += ["--rounds", "2", "--warm-up", "1", "-o", str(tmp_path / "rows.json")]
+    assert run(lambda: benchmark.main(benchmark.parse(words))) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert len(rows) == 2 * 2 * 2 and {row["size"] for row in rows} == {"32x32", "32x48"}
+    for row in rows:
+        assert 0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
+        rate = 1000 * row["batch"] / row["median_ms"]
+        assert row["images_per_second"] == pytest.approx(rate)
+    assert "median" in capsys.readouterr().out
