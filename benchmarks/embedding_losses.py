@@ -12,6 +12,7 @@ the peak memory that a step adds, each in a process of its own; then ours with 2
 from __future__ import annotations
 
 import argparse
+import ctypes
 import math
 import platform
 import statistics
@@ -124,6 +125,7 @@ def example(
     """Round objects on background with embeddings as half-trained networks give them."""
     generator = torch.Generator().manual_seed(0)
     count, size, batch = instances or args.instances, args.size, args.batch
+    count *= 2 if sparse else 1  # of which every other one is annotated
     centre = torch.rand(batch, count, 2, generator=generator) * size
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     target = torch.zeros(batch, size, size, dtype=torch.int64)
@@ -138,7 +140,7 @@ def example(
     x = places[target].movedim(-1, 1)
     noise = (torch.randn(x.shape, generator=generator) for _ in range(2))
     x, teacher = ((x + 0.15 * n).contiguous().to(args.device) for n in noise)
-    if sparse:  # half of the objects are annotated
+    if sparse:
         target = target * (target % 2)
     return x.requires_grad_(True), target.to(args.device), teacher
 
@@ -195,6 +197,7 @@ def measure(name: str, side: str, args: argparse.Namespace) -> float:
         torch.cuda.reset_peak_memory_stats()
         step(loss, inputs)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    ctypes.CDLL(None).malloc_trim(0)  # what the example left behind would count for nothing
     Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
     before = resident("VmRSS")
     step(loss, inputs)
