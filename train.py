@@ -196,7 +196,6 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
         return {}
     with together():
         folder = open_folder(start, trainer) if is_main() else NoFolder()
-    log.info("%s", trainer.batches())
     try:
         best = trainer.fit(folder)
     finally:

@@ -82,6 +82,10 @@ class EpochSampler(Sampler):
         """Batches of a whole epoch."""
         return self.batches
 
+    def __str__(self) -> str:
+        shared = f", {-(-self.batch_size // self.world)} a process on {self.world} processes"
+        return f"batches of {self.batch_size} images{shared if self.world > 1 else ''}"
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, start = self.epoch, self.position  # they move on while batches are fetched ahead
         order = np.arange(self.length)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.errors import UserError
 from utils.registry import Registry
 
 
@@ -66,7 +67,16 @@ class BaseMetric(ABC):
         """
 
     def state(self) -> dict[str, Any]:
-        """What was counted, by the names of `counted`; tensors on the CPU."""
+        """What was counted, by the names of `counted`; tensors on the CPU.
+
+        Raises:
+            UserError: If the metric does not name it.
+        """
+        if not hasattr(self, "counted"):
+            raise UserError(
+                f"the metric {type(self).__name__} does not name what it counts in `counted`, so "
+                "several processes cannot score together; add it, or train in one process"
+            )
         held = {name: getattr(self, name) for name in self.counted}
         return {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in held.items()}
 

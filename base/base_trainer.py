@@ -14,11 +14,12 @@ from torch import Tensor
 from base.parts import Parts
 from base.trainer_state import resume_trainer, trainer_state
 from utils.checkpoint import snapshot
+from utils.checks import at_least
 from utils.device import autocast, autocast_dtype
 from utils.distributed import is_main, largest, share_buffers, together, world_size
 from utils.feed import on_device
 from utils.finite import Reading, Readings, refuse
-from utils.interrupt import Interrupted, StopAsked, StopRequest
+from utils.interrupt import Interrupted, StopAsked, StopRequest, telling_the_way_on, way_on
 from utils.monitor import Monitor
 from utils.network import gradients_stay, make_network
 from utils.progress import Progress
@@ -143,18 +144,10 @@ class BaseTrainer(ABC):
         self.model = parts.model.to(memory_format=self.memory_format)
         self.dtype = autocast_dtype(amp, self.device)
         self.network = make_network(self.model, parts.devices, self.dtype, compile)
-        self.updater = Updater(
-            self.model,
-            parts.optimizer,
-            parts.scheduler,
-            torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16),
-            self.total,
-            self.per_epoch,
-            accumulate,
-            clip_grad_norm,
-            ema_decay,
-        )
-
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        moved = (self.model, parts.optimizer, parts.scheduler, scaler)
+        length = (self.total, self.per_epoch, accumulate)
+        self.updater = Updater(*moved, *length, clip_grad_norm, ema_decay)
         self.iteration = self.validated_at = 0
 
     @abstractmethod
@@ -181,7 +174,10 @@ class BaseTrainer(ABC):
         self.finished = self.iteration >= self.total or self.monitor.exhausted
         self.save_plan.saved(self.iteration)
         self.network.train()
-        with StopRequest(speaks=is_main()) as self.stop:
+        about = (self.order, self.updater.lr)
+        log.info("%s; learning rate %g, which does not follow their size", *about)
+        telling = telling_the_way_on(self.command, folder.path)
+        with StopRequest(speaks=is_main()) as self.stop, telling:
             if self._validation_due():  # the run was stopped before this one
                 self._close_iteration()
             while not self.finished:
@@ -189,16 +185,6 @@ class BaseTrainer(ABC):
             with together():
                 folder.wait()
         return {self.monitor.key: self.monitor.best} if self.monitor.key else {}
-
-    def batches(self) -> str:
-        """How many images a process, a batch and an update have, and the rate that follows them."""
-        size, world = self.order.batch_size, world_size()
-        text = f"batches of {size} images"
-        if world > 1:
-            text += f", {-(-size // world)} a process on {world} processes"
-        if self.updater.accumulate > 1:
-            text += f", {size * self.updater.accumulate} an update"
-        return f"{text}; learning rate {self.updater.lr:g}, which does not follow the batch size"
 
     def try_step(self) -> None:
         """One batch forward and backward; nothing is written."""
@@ -293,10 +279,8 @@ class BaseTrainer(ABC):
                 names.append(f"checkpoint-epoch{self.order.epoch}.pth")
             self._save(*names, "last.pth")
         if self.monitor.exhausted and self.iteration < self.total:
-            waited = self.monitor.waited
-            log.info(
-                "no better %s in the last %d validation(s): stopping", self.monitor.key, waited
-            )
+            why = (self.monitor.key, self.monitor.waited)
+            log.info("no better %s in the last %d validation(s): stopping", *why)
         if stop and due and not self.finished:
             self._stop(stop)
 
@@ -354,14 +338,7 @@ class BaseTrainer(ABC):
         if not is_main():
             raise Interrupted("", signal_number)
         raise Interrupted(
-            f"stopped after iteration {self.iteration} of {self.total}; go on with:\n"
-            f"  {self.command} -r {self.folder.path / 'last.pth'}",
+            f"stopped after iteration {self.iteration} of {self.total}; "
+            + way_on(self.command, self.folder.path),
             signal_number,
         )
-
-
-def at_least(least: int, **values: float | None) -> None:
-    """Refuse a value below `least`; None passes."""
-    for key, value in values.items():
-        if value is not None and value < least:
-            raise ValueError(f"{key} is {value}; {least} is the least")

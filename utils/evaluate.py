@@ -81,7 +81,9 @@ def evaluate(
     finally:
         model.train(was_training)
     if world_size() > 1:
-        parts = gather((float(total), images, metric.state()))
+        with together():
+            counted = metric.state()
+        parts = gather((float(total), images, counted))
         total, images = (sum(part[i] for part in parts) for i in (0, 1))
         metric.merge([part[2] for part in parts])
     scores = metric.compute()

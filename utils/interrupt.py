@@ -1,10 +1,15 @@
-"""Ctrl-C and SIGTERM as a wish to stop at the next safe moment."""
+"""A run that does not come to its end: Ctrl-C, SIGTERM, a fault; and how to go on."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from utils.errors import UserError
 
 
 class Interrupted(Exception):
@@ -56,3 +61,33 @@ class StopRequest:
         self.received = number
         if self.speaks:
             print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+
+def way_on(command: str, folder: Path) -> str:
+    """How to go on from a run's folder."""
+    return f"go on with:\n  {command} -r {folder / 'last.pth'}"
+
+
+@contextmanager
+def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
+    """Around training: a user's error says how to go on, where there is a checkpoint.
+
+    Args:
+        command: As the user called it.
+        folder: The run's; None in a process that does not speak.
+
+    Raises:
+        UserError: Also for a loader's worker that was killed.
+    """
+    try:
+        yield
+    except (UserError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeError):
+            if "DataLoader worker" not in text:
+                raise
+            text = f"a worker of the loader ended ({text.splitlines()[0]}); it may have run out of "
+            text += "memory: lower num_workers or batch_size"
+        if folder is not None and (folder / "last.pth").is_file():
+            text += f"\nWhen that is mended, {way_on(command, folder)}"
+        raise (type(error) if isinstance(error, UserError) else UserError)(text) from error

@@ -1,0 +1,304 @@
+"""Hard stops, numbers gone wrong: what is left is good, and the run ends like the unbroken one."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from processes import run_many, train_words
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_train import newest_run, rows, same, train_run, write
+
+from dataloaders import DATASETS
+from trainer import TRAINERS
+from utils import checkpoint
+from utils.errors import UserError
+from utils.saving import BackgroundWriter
+
+
+@pytest.fixture
+def run(tiny) -> dict:
+    """A run of twelve batches in three epochs, saved after every second one."""
+    tiny["n_gpu"] = 0
+    tiny["arch"] = {"type": "GroupNormed", "args": {"dropout": 0.3}}
+    tiny["train_loader"]["args"]["length"] = 8
+    tiny["trainer"] |= {
+        "epochs": 3,
+        "save_every_iterations": 2,
+        "deterministic": True,
+        "tensorboard": True,
+        "log_per_iter": 1,
+    }
+    return tiny
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a run."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def assert_ends_alike(whole: Path, broken: Path) -> None:
+    """Weights, optimizer and generators to the bit; scores and curves without gaps or repeats."""
+    states = [checkpoint.load(folder / "last.pth") for folder in (whole, broken)]
+    for key in states[0].keys() - {"config"}:
+        assert same(states[0][key], states[1][key]), key
+    assert rows(whole) == rows(broken)
+    assert same(scalars(whole), scalars(broken))
+    assert not list(broken.glob("*.part"))
+
+
+# killed
+
+
+def killed_in(where: str, at: int, path: str) -> None:
+    """Train, and die as iteration `at` begins, or inside the write of its checkpoint."""
+    if where == "step":
+        step = TRAINERS["Trainer"].step
+
+        def dying(self, batch):
+            if self.iteration + 1 == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self, batch)
+
+        TRAINERS["Trainer"].step = dying
+    else:
+        save = torch.save
+
+        def halfway(state, file):
+            if state["iteration"] >= at:
+                file.write(b"half")
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+            save(state, file)
+
+        torch.save = halfway
+    train_words("-c", path)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize(("where", "at"), [("step", 7), ("write", 6)])
+def test_a_killed_run_goes_on_to_the_bit(where, at, workers, run, tmp_path):
+    if workers and where == "write":
+        pytest.skip("workers have no part in the writing")
+    run["train_loader"]["args"]["num_workers"] = workers
+    whole = train_run(run, tmp_path)
+    run["name"] = "broken"
+    path = write(run, tmp_path / "broken.json")
+    ((code, _, _),) = run_many(1, tmp_path, killed_in, where, at, path)
+    assert code is None
+    broken = newest_run(run)
+    assert list(broken.glob("*.part")) or where == "step"
+    train_words("-c", path, "-r", "auto")
+    assert_ends_alike(whole, broken)
+
+
+def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
+    run["trainer"]["save_period"] = 1
+    folder = train_run(run, tmp_path)
+    last = folder / "last.pth"
+    whole = checkpoint.load(last)
+    last.write_bytes(last.read_bytes()[:1000])
+    for name in ("best_model.pth", "checkpoint-epoch3.pth"):
+        (folder / name).unlink()
+    train_words("-c", str(tmp_path / "tiny.json"), "-r", "auto")
+    said = capsys.readouterr().out
+    assert "damaged or cut short" in said and "checkpoint-epoch2.pth" in said
+    assert same(checkpoint.load(last)["state_dict"], whole["state_dict"])
+
+
+# writing
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(run, tmp_path, monkeypatch):
+    """The third checkpoint finds no room."""
+    sizes = []
+    save = checkpoint.save
+
+    def limited(state, path):
+        sizes.append(path.name)
+        if len(sizes) == 3:
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN) if on_main() else None
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+            try:
+                return save(state, path)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return save(state, path)
+
+    monkeypatch.setattr(checkpoint, "save", limited)
+    with pytest.raises(UserError, match=r"could not be written(.|\n)*go on with:\n.*last.pth"):
+        train_run(run, tmp_path)
+    monkeypatch.undo()
+    folder = newest_run(run)
+    assert not list(folder.glob("*.part"))
+    assert checkpoint.load(folder / "last.pth")["iteration"] == 2
+    train_words("-r", str(folder / "last.pth"))
+    assert checkpoint.load(folder / "last.pth")["iteration"] == 12
+
+
+def on_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def test_checkpoints_are_written_in_order_and_the_snapshot_holds(tmp_path, monkeypatch):
+    """Writing waits while training changes the weights: the file has what they were."""
+    go, order = threading.Event(), []
+    save = checkpoint.save
+
+    def slow(state, path):
+        go.wait(10)
+        order.append(path.name)
+        save(state, path)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    weights = torch.ones(3)
+    writer = BackgroundWriter()
+    state = checkpoint.snapshot({"state_dict": {"w": weights}, "rng": [weights]})
+    writer.write(state, tmp_path / "best_model.pth")
+    writer.write(state, tmp_path / "last.pth")
+    weights.zero_()
+    writer.check()
+    assert order == []
+    go.set()
+    writer.wait()
+    writer.close()
+    assert order == ["best_model.pth", "last.pth"]
+    kept = checkpoint.load(tmp_path / "last.pth")
+    assert kept["state_dict"]["w"].sum() == kept["rng"][0].sum() == 3
+
+
+def test_a_failed_write_is_heard_at_the_next_check(tmp_path):
+    writer = BackgroundWriter()
+    writer.write({}, tmp_path / "nowhere" / "last.pth")
+    with pytest.raises(UserError, match="last.pth could not be written: No such file"):
+        writer.wait()
+    writer.close()
+
+
+# data
+
+
+def test_an_image_that_goes_bad_names_itself_and_the_way_on(run, tmp_path, monkeypatch):
+    Shapes = DATASETS["Shapes"]
+    real, seen = Shapes.read, []
+
+    def read(self, entry):
+        seen.append(entry)
+        if len(seen) > 30:
+            raise UserError(f"{entry.name} cannot be read")
+        return real(self, entry)
+
+    monkeypatch.setattr(Shapes, "read", read)
+    with pytest.raises(UserError, match=r"train_\d+ cannot be read\nWhen(.|\n)*last.pth"):
+        train_run(run, tmp_path)
+
+
+def test_a_killed_worker_is_a_sentence(run, tmp_path, monkeypatch):
+    run["train_loader"]["args"]["num_workers"] = 1
+    Shapes, main = DATASETS["Shapes"], os.getpid()
+    real = Shapes.read
+
+    def read(self, entry):
+        if os.getpid() != main:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, entry)
+
+    monkeypatch.setattr(Shapes, "read", read)
+    with pytest.raises(UserError, match="a worker of the loader ended.*lower num_workers"):
+        train_run(run, tmp_path)
+
+
+# numbers
+
+
+def poison(monkeypatch, at: int) -> None:
+    """Let the images of one batch be infinite."""
+    step = TRAINERS["Trainer"].step
+
+    def poisoned(self, batch):
+        if self.iteration + 1 == at:
+            batch["image"] = batch["image"] * math.inf
+        return step(self, batch)
+
+    monkeypatch.setattr(TRAINERS["Trainer"], "step", poisoned)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_batch(run, tmp_path, monkeypatch):
+    poison(monkeypatch, 5)
+    with pytest.raises(UserError) as error:
+        train_run(run, tmp_path)
+    text, folder = str(error.value), newest_run(run)
+    assert text.startswith("the loss term 'ce' is nan")
+    assert "at iteration 5, on the batch train_" in text and "go on with" in text
+    batch = torch.load(folder / "debug_batch.pt", weights_only=True)
+    assert batch["iteration"] == 5 and not batch["image"].isfinite().all()
+    assert all(name in text for name in batch["name"]) and math.isnan(batch["terms"]["ce"])
+    assert checkpoint.load(folder / "last.pth")["iteration"] == 4
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(run, tmp_path, monkeypatch, capsys):
+    """One update of twelve is left out; the schedule and the average do not hear of it."""
+    run["trainer"] |= {"on_nan": "skip", "ema_decay": 0.9}
+    poison(monkeypatch, 5)
+    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
+    assert "iteration 5: the loss term 'ce' is nan" in capsys.readouterr().out
+    assert state["iteration"] == 12 and state["ema"]["updates"] == 11
+    assert state["lr_scheduler"] == {"step": 11}
+    assert all(w.isfinite().all() for w in state["state_dict"].values())
+
+
+def test_batch_norm_keeps_its_statistics_when_a_step_is_skipped(run, tmp_path, monkeypatch):
+    run["arch"] = {"type": "ENet", "args": {}}
+    run["trainer"] |= {"on_nan": "skip", "epochs": 1}
+    poison(monkeypatch, 2)
+    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
+    assert all(w.isfinite().all() for w in state["state_dict"].values() if w.is_floating_point())
+
+
+def test_a_step_that_float16_leaves_out_moves_no_schedule(run, tmp_path, monkeypatch):
+    """The scaler starts at 65536, which a loss of a million overflows: the first updates wait."""
+    run["trainer"] |= {"amp": "fp16", "ema_decay": 0.9}
+    run["loss"] = {"type": "CrossEntropy", "weight": 1e6}
+    run["optimizer"] = {"type": "SGD", "args": {"lr": 1e-9}}
+    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
+    skipped = round(16 - math.log2(state["scaler"]["scale"]))
+    assert skipped > 0
+    assert state["ema"]["updates"] == state["lr_scheduler"]["step"] == 12 - skipped
+
+
+# modes
+
+
+def test_overfitting_repeats_the_same_batch(run, tmp_path, monkeypatch):
+    seen = []
+    step = TRAINERS["Trainer"].step
+
+    def noting(self, batch):
+        seen.append((batch["name"], batch["image"].clone()))
+        return step(self, batch)
+
+    monkeypatch.setattr(TRAINERS["Trainer"], "step", noting)
+    run["trainer"]["overfit_batches"] = 1
+    train_run(run, tmp_path)
+    assert len(seen) == 3
+    assert all(same(names, seen[0][0]) and torch.equal(i, seen[0][1]) for names, i in seen)
+
+
+def test_smoke_goes_through_everything_in_two_batches(run, tmp_path):
+    run["trainer"] |= {"smoke": True, "save_period": 1}
+    folder = train_run(run, tmp_path)
+    names = {path.name for path in folder.iterdir()}
+    assert {"last.pth", "checkpoint-epoch1.pth", "metrics.csv"} <= names
+    assert [row["iteration"] for row in rows(folder)] == ["2"]
