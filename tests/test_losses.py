@@ -17,7 +17,6 @@ from utils.losses.weighted_sum import loss_sections
 from utils.targets import require_targets
 
 C, IGNORE = 5, 255
-AWAITED = {"MeanShift", "Consistency", "InstanceScores"}
 
 
 def build(name: str, **args):
@@ -84,8 +83,6 @@ def test_its_defaults_are_registered(name):
     from utils.predictors import PREDICTORS
 
     loss = LOSSES[name]
-    if {loss.labeler["type"], loss.metric["type"]} & AWAITED - {*LABELERS, *METRICS}:
-        pytest.skip("its labeler or metric is not written yet")
     assert set(loss.tells_labeler) <= set(inspect.signature(loss).parameters)
     assert loss.labeler["type"] in LABELERS
     assert loss.metric["type"] in METRICS

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from utils.errors import UserError
+from utils.hdf5 import writing
 
 ENDING = "_predictions.h5"
 HALF_UP_TO = 64  # float16 is at most 0.016 off below; embeddings are told apart by tenths
@@ -30,14 +29,11 @@ def write_embeddings(path: Path, raw: np.ndarray, embeddings: dict[str, np.ndarr
     Raises:
         UserError: If the file cannot be written.
     """
-
-    def write(file: h5py.File) -> None:
+    with writing(Path(path)) as file:
         store(file, "raw", np.moveaxis(raw, -1, 0))
         for name, embedding in embeddings.items():
             half = np.abs(embedding).max(initial=0) < HALF_UP_TO
             store(file, name, embedding.astype(np.float16 if half else np.float32))
-
-    replace(Path(path), write)
 
 
 def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
@@ -49,16 +45,12 @@ def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
     Raises:
         UserError: If the file cannot be read or written.
     """
-
-    def write(file: h5py.File) -> None:
-        with opened(path) as old:
-            for name in old:
-                if name not in added:
-                    old.copy(name, file)
+    with opened(path) as old, writing(path) as file:
+        for name in old:
+            if name not in added:
+                old.copy(name, file)
         for name, array in added.items():
             store(file, name, array)
-
-    replace(Path(path), write)
 
 
 def read_dataset(path: Path, name: str) -> np.ndarray:
@@ -92,17 +84,3 @@ def store(file: h5py.File, name: str, array: np.ndarray) -> None:
     file.create_dataset(
         name, data=array, chunks=tile, compression="gzip", compression_opts=1, shuffle=True
     )
-
-
-def replace(path: Path, write: Callable[[h5py.File], None]) -> None:
-    """Write a file under another name, then give it its own."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(unfinished, "w") as file:
-            write(file)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 from base.base_dataloader import to_device
 from base.base_dataset import BaseDataset
 from utils.metrics import MetricGroup
-from utils.visualize import colorize, contact_sheet, error_map
+from utils.targets import ignored_label, pick
+from utils.visualize import contact_sheet, draw_errors, draw_labels
 
 TITLES = ("image", "truth", "prediction", "errors")
 WIDTH = 480
@@ -112,14 +113,14 @@ class Gallery:
         return scores[self.key]
 
     def _row(self, sample: dict[str, Any], labels: np.ndarray) -> list[np.ndarray]:
-        target, palette = sample["target"], self.dataset.palette
-        truth = next(iter(target.values())) if isinstance(target, dict) else target
-        truth = truth.numpy()
+        target, palette = self.metric.targets[0], self.dataset.palette
+        truth = pick(sample["target"], target).numpy()
+        ignore = ignored_label(target, self.dataset.ignore_index)
         pictures = [
             self.dataset.normalization.undo(sample["image"]),
-            colorize(truth, palette),
-            colorize(labels, palette),
-            error_map(labels, truth, self.dataset.ignore_index),
+            draw_labels(truth, target, palette),
+            draw_labels(labels, target, palette),
+            draw_errors(labels, truth, target, ignore),
         ]
         return [shrunk(picture) for picture in pictures]
 

@@ -30,6 +30,7 @@ COLORS = np.array(
     ],
     np.uint8,
 )
+PALETTE = [list(BACKGROUND), *np.resize(COLORS, (255, 3)).tolist()]  # of ids 0 to 255
 NEAR = 1, 4  # pixels from an object at which another is its neighbour
 MATCHED, MISSED, FALSE, CONFUSED = (70, 150, 90), (220, 30, 40), (50, 120, 235), (170, 60, 200)
 AGREED = (44, 48, 52)

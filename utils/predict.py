@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dataloaders.palettes import distinct_colours
 from utils.clustering import LABELERS
 from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
+from utils.instance_pictures import PALETTE
 from utils.label_bands import label_in_bands
 from utils.normalization import Normalization
 from utils.predictors import PREDICTORS
@@ -49,7 +49,7 @@ class Predict:
         self.model = model.to(device).eval()
         self.labeler = LABELERS.build(config["labeler"])
         target = config["metric"][0]["target"]
-        palette = distinct_colours(256) if target == "instance" else self.palette
+        palette = PALETTE if target == "instance" else self.palette
         self.task = Task(self.classes, palette, target, self.labeler.scores)
         self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)

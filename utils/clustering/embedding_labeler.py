@@ -50,6 +50,7 @@ class EmbeddingLabeler(Labeler):
             raise ValueError(f"min_size is {self.min_size}; it must not be negative")
         if self.semantic is None and (self.classes is not None or self.per_class):
             raise ValueError("classes and per_class need semantic, the name of the class scores")
+        self.scores = () if self.semantic is None else (self.semantic,)
 
     @abstractmethod
     def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Discriminative(BaseLoss):
     """
 
     target: ClassVar[str] = "instance"
-    labeler: ClassVar[dict] = {"type": "MeanShift"}
+    labeler: ClassVar[dict] = {"type": "MeanShiftPlus"}
     metric: ClassVar[dict] = {"type": "InstanceScores"}
     tells_labeler: ClassVar[tuple[str, ...]] = ("delta_var", "delta_dist")
 

@@ -1,24 +1,50 @@
-"""Embeddings for `cluster.py`."""
+"""Embeddings for `cluster.py`, and as pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from utils.embeddings_file import ENDING, write_embeddings
 from utils.errors import UserError
-from utils.writers.hdf5 import writing
+from utils.image_io import write_png
+from utils.outputs import beside
+from utils.pca import PrincipalComponents
 from utils.writers.writer import Result, Task, Writer, ending
 
-NAMES = {"out": "embeddings1", "embedding": "embeddings1", "teacher": "embeddings2"}
+ENDINGS = {"embeddings1": "_predictions_1.png", "embeddings2": "_predictions_2.png"}
 
 
-def write_embeddings(path: Path, result: Result) -> None:
-    """`/raw` (C, H, W), `/embeddings1` and, of a moving average, `/embeddings2` (E, H, W)."""
-    with writing(path) as file:
-        raw = result.image.transpose(2, 0, 1)
-        file.create_dataset("raw", data=raw, compression="gzip")
-        for name, output in result.outputs.items():
-            if name in NAMES and name not in result.task.scores:
-                file.create_dataset(NAMES[name], data=output.numpy(), compression="gzip")
+def embeddings_of(result: Result) -> Iterator[tuple[str, np.ndarray]]:
+    """The first embedding among the outputs, and its teacher's, each (E, H, W)."""
+    task, outputs = result.task, result.outputs
+    for name in outputs:
+        if name not in task.scores:
+            yield "embeddings1", outputs[name].numpy()
+            if beside("teacher", name) in outputs:
+                yield "embeddings2", outputs[beside("teacher", name)].numpy()
+            return
+
+
+class EmbeddingWriter:
+    """`/raw`, `/embeddings1`, of a mean teacher `/embeddings2`, and their principal components.
+
+    The components are those of the first image, so that colours mean the same in a whole folder.
+    """
+
+    def __init__(self):
+        self.components: dict[str, PrincipalComponents] = {}
+
+    def __call__(self, path: Path, result: Result) -> None:
+        found = dict(embeddings_of(result))
+        for name, embedding in found.items():
+            if name not in self.components:
+                self.components[name] = PrincipalComponents([embedding])
+            picture = path.with_name(path.name.removesuffix(ENDING) + ENDINGS[name])
+            write_png(picture, self.components[name].colors(embedding))
+        write_embeddings(path, result.image, found)
 
 
 def check(task: Task) -> None:
@@ -29,9 +55,9 @@ def check(task: Task) -> None:
 
 
 EMBEDDINGS = Writer(
-    "embeddings of each pixel, HDF5",
-    ending("_predictions.h5"),
-    write_embeddings,
+    "embeddings of each pixel, HDF5, and their principal components as PNG",
+    ending(ENDING),
+    begin=EmbeddingWriter,
     outputs=True,
     check=check,
 )

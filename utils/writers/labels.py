@@ -8,7 +8,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.image_io import write_png
-from utils.writers.writer import Result, Writer, ending, needs_target
+from utils.writers.writer import Result, Writer, always, ending, needs_target
 
 
 def as_ids(labels: np.ndarray, path: Path) -> np.ndarray:
@@ -31,11 +31,11 @@ def write_ids(path: Path, result: Result) -> None:
     write_png(path, as_ids(result.labels, path))
 
 
-PALETTE = Writer("label ids with colours as palette", ending(".png"), write_palette)
-IDS = Writer("label ids, without colours", ending("_ids.png"), write_ids)
+PALETTE = Writer("label ids with colours as palette", ending(".png"), always(write_palette))
+IDS = Writer("label ids, without colours", ending("_ids.png"), always(write_ids))
 INSTANCES = Writer(
     "object ids, 0 is background",
     ending("_instances.png"),
-    write_ids,
+    always(write_ids),
     check=needs_target("instance"),
 )

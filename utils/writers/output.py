@@ -49,6 +49,7 @@ class Output:
             self.video = VideoFile(folder / f"{source.title}.mp4", fps or source.fps)
         for writer in self.writers.values():
             writer.check(task)
+        self.write_files = {kind: writer.begin() for kind, writer in self.writers.items()}
         self._refuse_overwriting(source)
         if folder.is_dir() and any(folder.iterdir()) and not (skip_existing or overwrite):
             raise UserError(
@@ -77,8 +78,8 @@ class Output:
         Raises:
             UserError: If one cannot be written.
         """
-        for writer in self.writers.values():
-            writer.write(self.folder / writer.place(name), result)
+        for kind, writer in self.writers.items():
+            self.write_files[kind](self.folder / writer.place(name), result)
         if self.video:
             self.video.add(result)
 

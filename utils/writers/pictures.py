@@ -8,21 +8,27 @@ import numpy as np
 
 from utils.image_io import write_picture
 from utils.visualize import overlay
-from utils.writers.writer import Result, Writer, ending
+from utils.writers.writer import Result, Writer, always, ending
 
 ROWS = 512  # mixed at a time, so that a large image needs no large floating-point copy
 
 
 def draw_overlay(result: Result) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Object ids beyond the palette's length take its colours again."""
+    """(H, W, 3) uint8 RGB. Object ids beyond the palette's length take its colours again.
+
+    Where there is no object the image is left as it is.
+    """
     image, palette = result.image, result.task.palette
     picture = np.empty((*image.shape[:2], 3), np.uint8)
     for top in range(0, len(image), ROWS):
         rows = slice(top, top + ROWS)
-        labels = result.labels[rows]
+        labels, shown = result.labels[rows], as_rgb(image[rows])
         if result.task.target == "instance":
-            labels = np.where(labels > 0, 1 + (labels - 1) % (len(palette) - 1), 0)
-        picture[rows] = overlay(as_rgb(image[rows]), labels, palette)
+            objects = np.where(labels > 0, 1 + (labels - 1) % (len(palette) - 1), 0)
+            mixed = overlay(shown, objects, palette)
+            picture[rows] = np.where(labels[:, :, None] > 0, mixed, shown)
+        else:
+            picture[rows] = overlay(shown, labels, palette)
     return picture
 
 
@@ -36,4 +42,4 @@ def write_overlay(path: Path, result: Result) -> None:
     write_picture(path, draw_overlay(result))
 
 
-OVERLAY = Writer("the image under the colours", ending("_overlay.png"), write_overlay)
+OVERLAY = Writer("the image under the colours", ending("_overlay.png"), always(write_overlay))

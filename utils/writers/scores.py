@@ -7,10 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from utils.hdf5 import writing
 from utils.image_io import write_png
 from utils.predictors.probabilities import to_probabilities
-from utils.writers.hdf5 import writing
-from utils.writers.writer import Result, Writer, ending, needs_scores
+from utils.writers.writer import Result, Writer, always, ending, needs_scores
 
 
 def write_probabilities(path: Path, result: Result) -> None:
@@ -31,14 +31,14 @@ def write_confidence(path: Path, result: Result) -> None:
 PROBABILITIES = Writer(
     "float16 probabilities of each class, HDF5",
     ending("_probabilities.h5"),
-    write_probabilities,
+    always(write_probabilities),
     outputs=True,
     check=needs_scores,
 )
 CONFIDENCE = Writer(
     "the highest probability, 0 to 255",
     ending("_confidence.png"),
-    write_confidence,
+    always(write_confidence),
     outputs=True,
     check=needs_scores,
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.image_io import write_png
 from utils.predictors.probabilities import to_probabilities
-from utils.writers.writer import Result, Task, Writer, inside, needs_scores, needs_target
+from utils.writers.writer import Result, Task, Writer, always, inside, needs_scores, needs_target
 
 # labelIds of cityscapesscripts, which KITTI's semantic benchmark shares; the name "other" is free
 CITYSCAPES = {
@@ -100,19 +100,27 @@ def kitti_road_name(name: PurePath) -> PurePath:
 
 
 SUBMISSIONS = {
-    "cityscapes": Writer("labelIds", inside("cityscapes"), write_label_ids, check=check_cityscapes),
-    "kitti": Writer("labelIds", inside("kitti"), write_label_ids, check=check_cityscapes),
+    "cityscapes": Writer(
+        "labelIds", inside("cityscapes"), always(write_label_ids), check=check_cityscapes
+    ),
+    "kitti": Writer("labelIds", inside("kitti"), always(write_label_ids), check=check_cityscapes),
     "kitti_road": Writer(
         "probability of the road, 0 to 255, in the image's view",
         kitti_road_name,
-        write_kitti_road,
+        always(write_kitti_road),
         outputs=True,
         check=check_road,
     ),
     "ade20k": Writer(
-        "class ids from 1", inside("ade20k"), write_from_one, check=of_classes(150, "ade20k")
+        "class ids from 1",
+        inside("ade20k"),
+        always(write_from_one),
+        check=of_classes(150, "ade20k"),
     ),
     "voc": Writer(
-        "class ids with VOC's palette", inside("voc"), write_voc, check=of_classes(21, "voc")
+        "class ids with VOC's palette",
+        inside("voc"),
+        always(write_voc),
+        check=of_classes(21, "voc"),
     ),
 }

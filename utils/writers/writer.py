@@ -57,16 +57,22 @@ class Writer:
     Attributes:
         about: What is in it.
         place: From the image's name to the file, below the output folder.
-        write: Writes the file; raises UserError where it cannot.
+        begin: Called once a folder, gives what writes each file; that raises UserError where it
+            cannot.
         outputs: It reads the model's maps.
         check: Raises UserError where a model of this task has no such result.
     """
 
     about: str
     place: Callable[[PurePath], PurePath]
-    write: Callable[[Path, Result], None]
+    begin: Callable[[], Callable[[Path, Result], None]]
     outputs: bool = False
     check: Callable[[Task], None] = any_task
+
+
+def always(write: Callable[[Path, Result], None]) -> Callable[[], Callable]:
+    """The same function for every folder, for kinds that remember nothing."""
+    return lambda: write
 
 
 def ending(text: str) -> Callable[[PurePath], PurePath]:
