@@ -21,9 +21,16 @@ from base.base_metric import BaseMetric
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.device import choose_devices
-from utils.embeddings_file import add_datasets, read_dataset, stem_of
+from utils.embeddings_file import add_datasets, holds, read_dataset, stem_of
 from utils.errors import UserError
-from utils.label_files import TRUTH_NAMES, check_things, find_labels, read_foreground, read_truth
+from utils.label_files import (
+    TRUTH_NAMES,
+    check_things,
+    find_labels,
+    read_foreground,
+    read_truth,
+    truth_names,
+)
 from utils.metrics import METRICS
 from utils.registry import parameters
 from utils.tables import number, score_table
@@ -40,7 +47,7 @@ LABELER_NAMES = {
     "consistency": "Consistency",
 }
 DATASETS = {"out": "embeddings1", "teacher": "embeddings2"}
-TAKEN = ("raw", "gt", *DATASETS.values())
+TAKEN = ("raw", "gt", "semantic", *DATASETS.values())
 TUNABLE = ("delta_var", "delta_dist", "min_size", "remove_largest", "iou_threshold")
 
 
@@ -68,6 +75,8 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     mask = truth = None
     if job.semantic is not None:
         mask = of_size(read_foreground(job.semantic, options.things_class), size, job.semantic)
+    elif holds(job.path, "semantic"):
+        mask = read_dataset(job.path, "semantic") > 0
     if job.truth is not None:
         truth = of_size(
             read_truth(job.truth, options.ds_name, options.things_class), size, job.truth
@@ -121,8 +130,8 @@ def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
     truths: list = [None] * len(paths)
     semantics: list = [None] * len(paths)
     if args.gt_dir is not None:
-        name_of = TRUTH_NAMES[args.ds_name]
-        truths = find_labels(args.gt_dir, [(name_of(stem),) for stem in stems], "--gt-dir")
+        names = [truth_names(stem, args.ds_name) for stem in stems]
+        truths = find_labels(args.gt_dir, names, "--gt-dir")
     if args.sem_dir is not None:
         names = [(f"{stem}_ids", stem) for stem in stems]
         semantics = find_labels(args.sem_dir, names, "--sem-dir")
@@ -196,9 +205,9 @@ def report(rows: dict[str, dict], total: dict, args: argparse.Namespace) -> None
     """Print a table of files, then all scores together; write both to scores.csv."""
     shown = [key for key in total if "/" not in key][:5]
     width = max(map(len, [*rows, "file"]))
-    log.info("%s", "file".ljust(width) + "".join(key.rjust(14) for key in shown))
+    log.info("%s", "file".ljust(width) + "".join(key.rjust(17) for key in shown))
     for name in sorted(rows):
-        log.info("%s", name.ljust(width) + "".join(number(rows[name][k]).rjust(14) for k in shown))
+        log.info("%s", name.ljust(width) + "".join(number(rows[name][k]).rjust(17) for k in shown))
     where = ", inside the foreground of the ground truth" if args.gt_foreground else ""
     log.info("all %d files%s:\n%s", len(rows), where, score_table(total))
     path = args.emb_dir / f"{args.output_dataset}_scores.csv"
@@ -216,10 +225,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--emb-dir", required=True, type=Path, help="folder of <stem>_predictions.h5 files")
     add("--clustering", required=True, choices=list(LABELER_NAMES), help="the algorithm")
-    names = [name for name in TRUTH_NAMES if name]
-    add("--ds-name", choices=names, help="how label files are named and read (by the image's stem)")
+    add(
+        "--ds-name",
+        choices=list(TRUTH_NAMES),
+        help="how label files are named and read (by the image's stem)",
+    )
     add("--gt-dir", type=Path, help="label files; they are added as /gt")
-    add("--sem-dir", type=Path, help="semantic label maps; objects are looked for inside them")
+    add("--sem-dir", type=Path, help="semantic label maps to look for objects in (/semantic)")
     add("--things-class", help="Cityscapes class, or the number of a class in --sem-dir's files")
     add("--delta-var", type=float, help="radius of an instance in the embedding (0.5)")
     add("--delta-dist", type=float, help="msplus: nearer clusters are one (2.0)")

@@ -132,7 +132,10 @@ def test_semantic_masks(folder):
         (["--score"], "--score needs --gt-dir"),
         (["--gt-foreground"], "--gt-foreground needs --gt-dir"),
         (["--gt-dir", "nowhere"], "--gt-dir nowhere: there is no such folder"),
-        (["--sem-dir", "gt"], "3 of 3 files missing:\n  plant001_rgb_ids.png\n  plant002"),
+        (
+            ["--sem-dir", "gt"],
+            "3 of 3 files missing:\n  plant001_rgb_ids.png or plant001_rgb.png\n  plant002",
+        ),
         (["--things-class", "cow"], "--things-class cow: known are person, rider, car"),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
         (["--num-workers", "0"], "--num-workers 0: one process is the least"),

@@ -14,7 +14,12 @@ ENDING = "_predictions.h5"
 HALF_UP_TO = 64  # float16 is at most 0.016 off below; embeddings are told apart by tenths
 
 
-def write_embeddings(path: Path, raw: np.ndarray, embeddings: dict[str, np.ndarray]) -> None:
+def write_embeddings(
+    path: Path,
+    raw: np.ndarray,
+    embeddings: dict[str, np.ndarray],
+    semantic: np.ndarray | None = None,
+) -> None:
     """Write the file of an image; there is the old one, or all of the new one.
 
     Embeddings are stored as float16, half the size; as float32 where a value is 64 or more away
@@ -25,6 +30,7 @@ def write_embeddings(path: Path, raw: np.ndarray, embeddings: dict[str, np.ndarr
         raw: The image, (H, W, C) uint8 or uint16; stored as (C, H, W).
         embeddings: By name, "embeddings1" the network's, "embeddings2" its moving average's; each
             (E, H, W).
+        semantic: Classes (H, W) uint8 of a model that tells them too; stored as "semantic".
 
     Raises:
         UserError: If the file cannot be written.
@@ -34,6 +40,8 @@ def write_embeddings(path: Path, raw: np.ndarray, embeddings: dict[str, np.ndarr
         for name, embedding in embeddings.items():
             half = np.abs(embedding).max(initial=0) < HALF_UP_TO
             store(file, name, embedding.astype(np.float16 if half else np.float32))
+        if semantic is not None:
+            store(file, "semantic", semantic)
 
 
 def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
@@ -64,6 +72,16 @@ def read_dataset(path: Path, name: str) -> np.ndarray:
             there = ", ".join(file) or "nothing"
             raise UserError(f"{path} has no data set {name!r}; it holds {there}")
         return file[name][()]
+
+
+def holds(path: Path, name: str) -> bool:
+    """Whether a file has a data set of that name.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    with opened(path) as file:
+        return name in file
 
 
 def stem_of(path: Path) -> str:

@@ -31,11 +31,20 @@ THINGS = {
     "motorcycle": Thing(17, 32, (0, 0, 230)),
     "bicycle": Thing(18, 33, (119, 11, 32)),
 }
-TRUTH_NAMES: dict[str | None, Callable[[str], str]] = {
-    None: lambda stem: stem,
+TRUTH_NAMES: dict[str, Callable[[str], str]] = {
     "cvppp": lambda stem: stem.removesuffix("_rgb") + "_label",
     "cityscapes": lambda stem: stem.removesuffix("_leftImg8bit") + "_gtFine_instanceIds",
 }
+
+
+def truth_names(stem: str, dataset: str | None) -> tuple[str, ...]:
+    """Names that the label file of an image may have; its own comes last.
+
+    An image may lie beside its label file, as in CVPPP.
+    """
+    if dataset is not None:
+        return (TRUTH_NAMES[dataset](stem),)
+    return (*(name_of(stem) for name_of in TRUTH_NAMES.values()), stem)
 
 
 def find_labels(folder: Path, names: Iterable[tuple[str, ...]], option: str) -> list[Path]:
@@ -55,9 +64,9 @@ def find_labels(folder: Path, names: Iterable[tuple[str, ...]], option: str) -> 
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     there = {path.stem: path for path in reversed(files)}
     found = [next((there[n] for n in each if n in there), None) for each in names]
-    missing = [each[0] for each, path in zip(names, found, strict=True) if path is None]
+    missing = [each for each, path in zip(names, found, strict=True) if path is None]
     if missing:
-        lines = "".join(f"\n  {name}.png" for name in missing)
+        lines = "".join("\n  " + " or ".join(f"{n}.png" for n in each) for each in missing)
         raise UserError(f"{option} {folder}: {len(missing)} of {len(found)} files missing:{lines}")
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.clustering import Argmax
 from utils.embeddings_file import ENDING, write_embeddings
 from utils.errors import UserError
 from utils.image_io import write_png
@@ -28,8 +29,18 @@ def embeddings_of(result: Result) -> Iterator[tuple[str, np.ndarray]]:
             return
 
 
+def semantic_of(result: Result) -> np.ndarray | None:
+    """Classes (H, W) uint8 by the head for them, where the model has one."""
+    if not result.task.scores:
+        return None
+    name = result.task.scores[0]
+    return Argmax(name)({name: result.outputs[name][None]})[0].numpy().astype(np.uint8)
+
+
 class EmbeddingWriter:
-    """`/raw`, `/embeddings1`, of a mean teacher `/embeddings2`, and their principal components.
+    """`/raw`, `/embeddings1`, of a mean teacher `/embeddings2`, of a head for classes `/semantic`.
+
+    Beside it the principal components of the embeddings as pictures.
 
     The components are those of the first image, so that colours mean the same in a whole folder.
     """
@@ -44,7 +55,7 @@ class EmbeddingWriter:
                 self.components[name] = PrincipalComponents([embedding])
             picture = path.with_name(path.name.removesuffix(ENDING) + ENDINGS[name])
             write_png(picture, self.components[name].colors(embedding))
-        write_embeddings(path, result.image, found)
+        write_embeddings(path, result.image, found, semantic_of(result))
 
 
 def check(task: Task) -> None:
