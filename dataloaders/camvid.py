@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.files import find_data_dir, list_images, pair
+from dataloaders.files import find_data_dir, list_images, pair, read_lines, require_unique
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry
@@ -55,9 +55,8 @@ class CamVid(BaseDataset):
         index = folder / f"{split}.txt"
         if not index.is_file():
             return pair(images, labels)
-        names = [
-            Path(line.split()[0]).stem for line in index.read_text().splitlines() if line.strip()
-        ]
+        names = [Path(line.split()[0]).stem for line in read_lines(index)]
+        require_unique(names, index)
         missing = [name for name in names if name not in images or name not in labels]
         if missing:
             raise UserError(f"{index} lists {missing[0]!r}, which has no image or no label")

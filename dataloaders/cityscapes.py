@@ -12,14 +12,21 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.cityscapes_classes import chosen_things, class_list, class_table, instance_table
-from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair
+from dataloaders.cityscapes_classes import (
+    SAMPLED_GROUP,
+    chosen_things,
+    class_list,
+    class_table,
+    instance_table,
+)
+from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair, read_lines
 from utils.errors import UserError
 from utils.registry import suggest
 from utils.sample import Entry
 from utils.targets import INSTANCE_IGNORE
 
 ANNOTATIONS = {"fine": "gtFine", "coarse": "gtCoarse"}
+IMAGE = "_leftImg8bit.png"
 SPLITS = {"fine": ("train", "val", "test"), "coarse": ("train", "val", "train_extra")}
 
 
@@ -33,8 +40,8 @@ class Cityscapes(BaseDataset):
 
     In the instance target a thing keeps the number of the file, id * 1000 + n; a group of objects
     that nobody told apart is ignored, everything else is 0. With `instance_ratio` the files are
-    those of SPOCO's sampler, `gtFine/<split>/<city>/<things>/<ratio>`, and images of which it kept
-    nothing are left out.
+    those of SPOCO's sampler, `gtFine/<split>/<city>/<things>/<ratio>`, and the images those of its
+    list `leftImg8bit/<split>/<things>_<ratio>.txt`; images of which it kept nothing are left out.
 
     Args:
         data_dir: Folder of the data set.
@@ -101,13 +108,15 @@ class Cityscapes(BaseDataset):
         split = "train" if self.val_cities and self.split == "val" else self.split
         folder = find_below(root, f"leftImg8bit/{split}")
         cities = self._cities(folder)
-        images = files_of(folder, cities, "_leftImg8bit.png")
+        images = files_of(folder, cities, IMAGE)
         if self.split == "test":
             return [Entry(name, path) for name, path in images.items()]
         annotation = ANNOTATIONS[self.mode]
         labels = find_below(root, f"{annotation}/{split}")
         if self.instance_ratio is not None:
-            return self._sampled(labels, cities, images)
+            kept = self._sampled(folder)
+            found = files_of(labels, cities, "_gtFine_instanceIds.png", self._place())
+            return pair(*({n: p for n, p in x.items() if n in kept} for x in (images, found)))
         kind = "labelIds" if self.targets == ("semantic",) else "instanceIds"
         return pair(images, files_of(labels, cities, f"_{annotation}_{kind}.png"))
 
@@ -123,22 +132,30 @@ class Cityscapes(BaseDataset):
             )
         return [city for city in found if (city in self.val_cities) == (self.split == "val")]
 
-    def _sampled(self, folder: Path, cities: list[str], images: dict[str, Path]) -> list[Entry]:
-        place = f"{self.things}/{float(self.instance_ratio)}"
-        cities = [city for city in cities if (folder / city / place).is_dir()]
-        if not cities:
-            chosen = "" if self.things == "all" else f" --classes {self.things}"
+    def _place(self, between: str = "/") -> str:
+        return f"{self.things}{between}{float(self.instance_ratio)}"
+
+    def _sampled(self, folder: Path) -> set[str]:
+        """Names of the images that hold an object of the sample."""
+        index = folder / f"{self._place('_')}.txt"  # the sampler writes it last
+        if index.is_file():
+            return {Path(line).name.removesuffix(IMAGE) for line in read_lines(index)}
+        if folder.name == "val" and self.instance_ratio != 1:
             raise UserError(
-                f"{folder} has no sample {place}; make it with python tools/sample_instances.py "
-                f"cityscapes --data-dir {self.data_dir}{chosen} --ratios {self.instance_ratio}"
+                f'instance_ratio is {self.instance_ratio}, but "val" is sampled whole, as 1.0; '
+                "leave instance_ratio out there"
             )
-        labels = files_of(folder, cities, "_gtFine_instanceIds.png", place)
-        return pair({name: images[name] for name in labels if name in images}, labels)
+        chosen = "" if self.things == "all" else f" --classes {self.things}"
+        raise UserError(
+            f"{folder} has no sample {self._place()}, whose list is {index.name}; make it with "
+            f"python tools/sample_instances.py cityscapes --data-dir {self.data_dir}{chosen} "
+            f"--ratios {self.instance_ratio} --splits {folder.name}"
+        )
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         values = super().decode(label, entry)["semantic"]
         if self.instance_ratio is not None:
-            return {"instance": values}
+            return {"instance": np.where(values == SAMPLED_GROUP, INSTANCE_IGNORE, values)}
         return {name: self.tables[name][values] for name in self.targets}
 
 

@@ -12,6 +12,7 @@ from utils.registry import suggest
 
 REST, BLACK = "rest", [0, 0, 0]
 ALL_VALUES = 1 << 16  # an instance file holds id * 1000 + n
+SAMPLED_GROUP = ALL_VALUES - 1  # an ignored group in the files of tools/sample_instances.py
 
 
 class Label(NamedTuple):

@@ -6,18 +6,20 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
+
+
+class NoFolder(UserError):
+    """A folder of a data set is not there."""
 
 
 def find_data_dir(data_dir: str) -> Path:
     """The folder a config means: as it stands, or else below `$SEGFORGE_DATA`.
 
     Raises:
-        UserError: If it is in neither place.
+        NoFolder: If it is in neither place.
     """
     folder = Path(data_dir).expanduser()
     root = os.environ.get("SEGFORGE_DATA")
@@ -25,7 +27,7 @@ def find_data_dir(data_dir: str) -> Path:
     for place in tried:
         if place.is_dir():
             return place
-    raise UserError(
+    raise NoFolder(
         "data_dir: there is no folder "
         + " or ".join(str(p.absolute()) for p in tried)
         + ("" if root else "; relative folders are also looked up from $SEGFORGE_DATA")
@@ -38,15 +40,20 @@ def find_below(folder: Path, part: str) -> Path:
     Archives unpack to a folder of their own or straight into the one they lie in.
 
     Raises:
-        UserError: If there is no such folder.
+        NoFolder: If there is no such folder.
+        UserError: If several of them could be meant.
     """
     if (folder / part).is_dir():
         return folder / part
     found = sorted(place for place in folder.glob(f"*/{part}") if place.is_dir())
     if not found:
-        raise UserError(
+        raise NoFolder(
             f"there is no folder {folder / part} or {folder / '*' / part}; "
             "docs/datasets.md shows the tree"
+        )
+    if len(found) > 1:
+        raise UserError(
+            f"there are {found[0]} and {found[1]}; set data_dir to the folder above one of them"
         )
     return found[0]
 
@@ -150,17 +157,3 @@ def require_unique(names: list[str], index: Path) -> None:
         if name in seen:
             raise UserError(f"{index} lists {name} twice")
         seen.add(name)
-
-
-def hold_out(names: Iterable[str], fraction: float, seed: int) -> set[str]:
-    """A share of the names, at least one, that follows from the names and the seed alone.
-
-    Raises:
-        ValueError: If the fraction is not between 0 and 1.
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"val_fraction is {fraction}; give a share between 0 and 1, such as 0.2")
-    ordered = sorted(names)
-    count = max(1, round(fraction * len(ordered)))
-    order = np.random.default_rng(seed).permutation(len(ordered))
-    return {ordered[index] for index in order[:count]}

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.files import find_below, find_data_dir, hold_out, list_images, pair
+from dataloaders.files import find_below, find_data_dir, list_images, pair
+from dataloaders.held_out import check_held_out, held_out
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry, Sample
@@ -37,7 +38,7 @@ class KITTIRoad(BaseDataset):
         split_seed: Another number holds out other images.
         ignore_index: Label of what lies outside the evaluated area.
     Raises:
-        ValueError: If val_fraction is not between 0 and 1.
+        ValueError: If val_fraction is not between 0 and 1 or split_seed negative.
     """
 
     classes, palette = load_palette("kitti_road")
@@ -51,6 +52,7 @@ class KITTIRoad(BaseDataset):
         split_seed: int = 0,
         ignore_index: int = 255,
     ):
+        check_held_out(val_fraction, split_seed)
         self.mode, self.val_fraction, self.split_seed = mode, val_fraction, split_seed
         super().__init__(data_dir, split, ignore_index)
 
@@ -59,11 +61,10 @@ class KITTIRoad(BaseDataset):
         if self.split == "test":
             images = list_images(find_below(root, "testing/image_2"))
             return [Entry(name, path) for name, path in images.items()]
-        entries = self._labelled(find_below(root, "training"))
-        held_out = hold_out([e.name for e in entries], self.val_fraction, self.split_seed)
+        entries = self._labelled(find_below(root, "training/gt_image_2").parent)
         if self.split == "trainval":
             return entries
-        return [e for e in entries if (e.name in held_out) == (self.split == "val")]
+        return held_out(entries, self.split, self.val_fraction, self.split_seed)
 
     def _labelled(self, folder: Path) -> list[Entry]:
         images = list_images(folder / "image_2")

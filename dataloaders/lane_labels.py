@@ -54,7 +54,7 @@ def lane_frame(line: str, place: str) -> LaneFrame:
         data = json.loads(line)
         raw_file, heights = data["raw_file"], np.array(data["h_samples"], np.int32)
         lanes = np.array(data["lanes"], np.int32).reshape(-1, len(heights))
-        if not isinstance(raw_file, str) or len(lanes) != len(data["lanes"]):
+        if not Path(raw_file).name or len(lanes) != len(data["lanes"]):
             raise ValueError
     except (ValueError, KeyError, TypeError, OverflowError):
         raise UserError(

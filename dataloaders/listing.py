@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dataloaders.files import by_stem, list_images, pair
+from dataloaders.files import by_stem, list_images, pair, require_unique
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
@@ -99,6 +99,7 @@ def read_list(folder: Path, name: str) -> list[Entry]:
             if not path.is_file():
                 raise UserError(f"{file} line {number}: there is no file {path}")
         entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
+    require_unique([entry.name for entry in entries], file)
     return entries
 
 

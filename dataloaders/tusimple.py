@@ -5,6 +5,7 @@ The TuSimple lane challenge, 2017; the prepared layout is that of `tools/prepare
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from base.base_dataset import DATASETS, BaseDataset, size_of
 from dataloaders.files import find_data_dir, list_images, pair
 from dataloaders.held_out import check_held_out, held_out
 from dataloaders.instance_labels import TARGETS, Target, read_ids, target_maps
-from dataloaders.lane_labels import LaneFrame, draw_lanes, read_lane_file
+from dataloaders.lane_labels import draw_lanes, lane_frame, read_lane_file
 from utils.errors import UserError
 from utils.image_io import read_image
 from utils.sample import Entry, Sample
@@ -61,7 +62,6 @@ class TuSimple(BaseDataset):
         check_held_out(val_fraction, split_seed)
         self.thickness, self.val_fraction, self.split_seed = thickness, val_fraction, split_seed
         self.targets = TARGETS[target]
-        self.frames = FramesByName()
         super().__init__(data_dir, split, ignore_index)
 
     def list_entries(self) -> list[Entry]:
@@ -82,10 +82,11 @@ class TuSimple(BaseDataset):
         return held_out(entries, self.split, self.val_fraction, self.split_seed)
 
     def read(self, entry: Entry) -> Sample:
-        image, frame = read_image(entry.image), self.frames.get(entry.name)
-        if frame is None:
+        image = read_image(entry.image)
+        if entry.meta is None:
             ids, meta = read_ids(entry.label), {}
         else:
+            frame = lane_frame(entry.meta, str(entry.label))
             ids, meta = draw_lanes(frame, image.shape[:2], self.thickness), frame.as_json()
         if ids.shape != image.shape[:2]:
             raise UserError(
@@ -96,28 +97,18 @@ class TuSimple(BaseDataset):
         return Sample(entry.name, image, maps, meta=meta)
 
     def _list_files(self, files: list[Path]) -> list[Entry]:
-        entries = []
+        """An entry a frame; `meta` is its line, so that the lanes stay out of Python objects."""
+        entries: dict[str, Entry] = {}
         for file in files:
             for frame in read_lane_file(file):
                 name = Path(frame.raw_file).with_suffix("").as_posix()
-                self.frames.add(name, frame, file)
-                entries.append(Entry(name, lane_image(file, frame.raw_file), file))
-        return entries
-
-
-class FramesByName:
-    """The lanes of each entry."""
-
-    def __init__(self):
-        self.frames: dict[str, LaneFrame] = {}
-
-    def add(self, name: str, frame: LaneFrame, file: Path) -> None:
-        if name in self.frames:
-            raise UserError(f"{file} lists {frame.raw_file}, which is listed before; keep one line")
-        self.frames[name] = frame
-
-    def get(self, name: str) -> LaneFrame | None:
-        return self.frames.get(name)
+                if name in entries:
+                    raise UserError(
+                        f"{file} lists {frame.raw_file}, which is listed before; keep one line"
+                    )
+                image, line = lane_image(file, frame.raw_file), json.dumps(frame.as_json())
+                entries[name] = Entry(name, image, file, meta=line)
+        return [*entries.values()]
 
 
 def lane_files(folder: Path) -> list[Path]:

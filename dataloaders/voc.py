@@ -13,7 +13,7 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from base.base_dataset import DATASETS, BaseDataset
 from dataloaders.download import fetch
-from dataloaders.files import find_below, find_data_dir, read_lines, require_unique
+from dataloaders.files import NoFolder, find_below, find_data_dir, read_lines, require_unique
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry
@@ -69,11 +69,11 @@ class VOC(BaseDataset):
         return entries
 
     def _find(self) -> Path:
-        if not self.download:
-            return find_below(find_data_dir(self.data_dir), "VOC2012")
         try:
             return find_below(find_data_dir(self.data_dir), "VOC2012")
-        except UserError:
+        except NoFolder:
+            if not self.download:
+                raise
             archive = DATASET_YEAR_DICT["2012"]
             folder = Path(self.data_dir).expanduser()
             fetch(archive["url"], archive["md5"], archive["base_dir"], folder)

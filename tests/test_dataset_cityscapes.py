@@ -8,6 +8,8 @@ import pytest
 
 from dataloaders import DATASETS
 from dataloaders.cityscapes_classes import LABELS, SCORED
+from tools import sample_instances as tool
+from utils.command import run
 from utils.errors import UserError
 from utils.image_io import read_label, write_png
 
@@ -174,6 +176,8 @@ def sample(root, city, place, ids):
     stem = f"{city}_000000_000019"
     path = root / "gtFine" / "train" / city / place / f"{stem}_gtFine_instanceIds.png"
     write_png(path, ids)
+    index = root / "leftImg8bit" / "train" / f"{place.replace('/', '_')}.txt"
+    layouts.lines(index, f"leftImg8bit/train/{city}/{stem}_leftImg8bit.png")
 
 
 def test_sampled_objects(root):
@@ -193,11 +197,56 @@ def refuse(root, *parts, **args):
     assert all(str(part) in str(error.value) for part in parts), error.value
 
 
+@pytest.mark.parametrize("groups, value", [("ignore", -1), ("unlabelled", 0)])
+def test_groups_of_a_sample(groups, value, root):
+    """What the tool writes for a group of persons is what the data set makes of it."""
+    assert sample_instances(root, "--classes", "person", "--ratios", 1, "--groups", groups) == 0
+    data = cityscapes(root, target="instance", things="person", instance_ratio=1)
+    official = cityscapes(root, target="instance", things="person")
+    assert len(data) == 5
+    for one, two in zip(data, official, strict=True):
+        wanted = np.where(two["target"] == -1, value, two["target"])
+        assert (two["target"] == -1).any() and np.array_equal(one["target"].numpy(), wanted)
+
+
+@pytest.mark.parametrize("name", [x.name for x in LABELS if x.thing])
+def test_the_command_for_a_missing_sample_makes_it(name, root):
+    args = {"target": "instance", "things": name, "instance_ratio": 1.0}
+    with pytest.raises(UserError) as error:
+        cityscapes(root, **args)
+    words = str(error.value).partition("cityscapes --data-dir ")[2].split()
+    assert words[0] == str(root) and sample_instances(*words) == 0
+    if name in ("person", "car", "bicycle", "caravan"):
+        assert len(cityscapes(root, **args)) == 5
+
+
+def sample_instances(root, *words):
+    argv = ["cityscapes", "--data-dir", root, "--splits", "train", *words]
+    return run(lambda: tool.main(tool.parse([str(word) for word in argv])))
+
+
+def test_an_unfinished_sample_is_not_read(root):
+    assert sample_instances(root, "--classes", "car", "--ratios", 1) == 0
+    next((root / "leftImg8bit/train/zurich").iterdir()).unlink()
+    assert sample_instances(root, "--classes", "car", "--ratios", 1) == 2
+    args = {"target": "instance", "things": "car", "instance_ratio": 1.0}
+    refuse(root, "no sample car/1.0, whose list is car_1.0.txt", **args)
+
+
+def test_a_listed_image_whose_sample_is_gone(root):
+    assert sample_instances(root, "--classes", "car", "--ratios", 1) == 0
+    next((root / "gtFine/train/ulm/car/1.0").iterdir()).unlink()
+    args = {"target": "instance", "things": "car", "instance_ratio": 1.0}
+    refuse(root, "ulm_000000_000019_leftImg8bit.png has no label", **args)
+    assert len(cityscapes(root, val_cities=["ulm"], **args)) == 4
+
+
 def test_a_ratio_that_was_never_sampled(root):
     refuse(
         root,
         "has no sample car/0.4",
-        f"python tools/sample_instances.py cityscapes --data-dir {root} --classes car --ratios 0.4",
+        f"python tools/sample_instances.py cityscapes --data-dir {root} --classes car --ratios 0.4 "
+        "--splits train",
         target="instance",
         things="car",
         instance_ratio=0.4,
@@ -205,6 +254,13 @@ def test_a_ratio_that_was_never_sampled(root):
     refuse(
         root,
         f"cityscapes --data-dir {root} --ratios 0.1",
+        target="instance",
+        instance_ratio=0.1,
+    )
+    refuse(
+        root,
+        '"val" is sampled whole, as 1.0; leave instance_ratio out there',
+        split="val",
         target="instance",
         instance_ratio=0.1,
     )

@@ -209,10 +209,21 @@ def test_kitti_test_images(tmp_path):
     assert "target" not in data[0] and data[0]["name"] == "um_000000"
 
 
+def test_kitti_beside_another_benchmark(tmp_path):
+    """KITTI's archives unpack side by side; each has training/image_2 and testing/image_2."""
+    layouts.kitti_road(tmp_path)
+    for part in ("training", "testing"):
+        write_png(tmp_path / "data_object" / part / "image_2" / "000000.png", layouts.noise())
+    assert len(build("KITTIRoad", tmp_path, split="trainval")) == 9
+    refuse("KITTIRoad", tmp_path, "data_object", "data_road", "data_dir", split="test")
+    assert len(build("KITTIRoad", tmp_path / "data_road", split="test")) == 1
+
+
 def test_kitti_missing_pieces(tmp_path):
     layouts.kitti_road(tmp_path)
     for share in (0, 1, -0.5):
         refuse("KITTIRoad", tmp_path, f"val_fraction is {share}", val_fraction=share)
+    refuse("KITTIRoad", tmp_path, "split_seed is -1", split_seed=-1)
     labels = tmp_path / "data_road" / "training" / "gt_image_2"
     write_png(labels / "uu_road_000002.png", np.zeros(layouts.SIZE, np.uint8))
     data = build("KITTIRoad", tmp_path, split="trainval")

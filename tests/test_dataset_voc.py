@@ -138,6 +138,15 @@ def test_download(serve, root, tmp_path):
     assert len(voc(target, split="val", download=True)) == 1  # it is there: nothing is fetched
 
 
+def test_nothing_is_fetched_where_two_are_there(serve, root, tmp_path):
+    serve(root / "VOCdevkit")
+    target = tmp_path / "data"
+    for name in ("a", "b"):
+        (target / name / "VOC2012").mkdir(parents=True)
+    refuse(target, "a/VOC2012 and", "b/VOC2012; set data_dir", download=True)
+    assert sorted(path.name for path in target.iterdir()) == ["a", "b"]
+
+
 def test_download_beside_another_year(serve, root, tmp_path):
     serve(root / "VOCdevkit")
     target = tmp_path / "data"

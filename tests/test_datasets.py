@@ -105,6 +105,10 @@ def test_camvid_list_file_and_trainval(tmp_path):
     (tmp_path / "train.txt").write_text(lines)
     spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path), "split": "trainval"}}
     assert [entry.name for entry in DATASETS.build(spec).entries] == ["1", "0"]
+    for text, message in ((lines * 2, "train.txt lists 1 twice"), ("\0\xff", "cannot be read")):
+        (tmp_path / "train.txt").write_bytes(text.encode("latin-1"))
+        with pytest.raises(UserError, match=message):
+            DATASETS.build(spec)
 
 
 def test_real_camvid(real_data):
@@ -156,6 +160,9 @@ def test_folder_list(tmp_path):
     )
     data = folder(tmp_path, split="train", list="{split}.lst")
     assert [e.name for e in data.entries] == ["images/2", "images/0"]
+    (tmp_path / "train.lst").write_text("images/2.png labels/2.png\n/images/2.png labels/0.png\n")
+    with pytest.raises(UserError, match="train.lst lists images/2 twice"):
+        folder(tmp_path, split="train", list="{split}.lst")
 
 
 def test_folder_palette_png_keeps_its_indices(tmp_path):

@@ -1,4 +1,4 @@
-"""Finding files: folders one level below, long lists, lists that hold a name twice."""
+"""Finding files: folders one level below, long lists, names that stand twice, a part held out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dataloaders.files import find_below, hold_out, list_files, list_images, pair, read_lines
+from dataloaders.files import NoFolder, find_below, list_files, list_images, pair, read_lines
+from dataloaders.held_out import held_out
 from utils.errors import UserError
 
 
@@ -23,8 +24,18 @@ def test_find_below_takes_the_nearest(tmp_path):
     assert find_below(tmp_path, "images/train") == tmp_path / "b" / "images" / "train"
     (tmp_path / "images" / "train").mkdir(parents=True)
     assert find_below(tmp_path, "images/train") == tmp_path / "images" / "train"
-    with pytest.raises(UserError, match="there is no folder .*images/test or .*\\*/images/test"):
+    with pytest.raises(NoFolder, match="there is no folder .*images/test or .*\\*/images/test"):
         find_below(tmp_path, "images/test")
+
+
+def test_find_below_does_not_guess(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "images").mkdir(parents=True)
+    with pytest.raises(
+        UserError, match="a/images and .*b/images; set data_dir to the folder above"
+    ) as error:
+        find_below(tmp_path, "images")
+    assert not isinstance(error.value, NoFolder)
 
 
 def test_list_images_is_sorted_whatever_the_disk_says(tmp_path, monkeypatch):
@@ -66,12 +77,13 @@ def test_pair_names_up_to_five(tmp_path):
     assert str(error.value).count("has no label") == 5 and "and 4 more" in str(error.value)
 
 
-def test_hold_out_does_not_depend_on_the_order():
-    names = [f"{i:03d}" for i in range(100)]
-    held = hold_out(names, 0.2, seed=3)
-    assert held == hold_out(reversed(names), 0.2, seed=3) and len(held) == 20
-    assert held != hold_out(names, 0.2, seed=4)
-    assert len(hold_out(["a", "b"], 0.01, seed=0)) == 1
+def test_held_out_keeps_the_order_and_follows_the_seed():
+    items = list(range(100))
+    train, val = (held_out(items, split, 0.2, seed=3) for split in ("train", "val"))
+    assert len(val) == 20 and sorted(train + val) == items
+    assert train == sorted(train) and val == sorted(val)
+    assert val == held_out(items, "val", 0.2, seed=3) != held_out(items, "val", 0.2, seed=4)
+    assert len(held_out(["a", "b"], "val", 0.01, seed=0)) == 1
 
 
 def test_read_lines(tmp_path):

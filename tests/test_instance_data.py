@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import cv2
 import numpy as np
@@ -336,6 +337,16 @@ def test_tusimple_official_splits(tmp_path):
     assert numbers(item["target"]) == [0, 1, 2]
 
 
+def test_tusimple_keeps_lanes_in_its_list_alone(tmp_path):
+    """A worker that reads Python objects copies their memory; a list of entries is two arrays."""
+    make_tusimple(tmp_path, frames=50)
+    few, many = (build("TuSimple", tmp_path, split=split) for split in ("val", "trainval"))
+    assert len(many) == 3 * len(few)
+    size = [sum(len(pickle.dumps(v)) for k, v in vars(d).items() if k != "entries")
+            for d in (few, many)]  # fmt: skip
+    assert abs(size[0] - size[1]) < 50
+
+
 def test_tusimple_train_set_and_test_set(tmp_path):
     make_tusimple(tmp_path / "train_set")
     assert len(build("TuSimple", tmp_path)) == 4
@@ -410,6 +421,7 @@ def test_tusimple_broken_files(tmp_path):
         '{"lanes": [[1, 2, 3, 4]], "h_samples": [1, 2], "raw_file": "a"}',
         '{"lanes": [[1, "x"]], "h_samples": [1, 2], "raw_file": "a"}',
         '{"lanes": [[1, 2]], "h_samples": [1, 2], "raw_file": 7}',
+        '{"lanes": [[1, 2]], "h_samples": [1, 2], "raw_file": ""}',
     ],
 )
 def test_lines_that_are_no_frame(tmp_path, line):

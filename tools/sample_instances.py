@@ -15,8 +15,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from dataloaders.cityscapes_classes import LABELS, SAMPLED_GROUP, chosen_things  # noqa: E402
 from dataloaders.cvppp import CVPPP  # noqa: E402
-from dataloaders.files import find_data_dir  # noqa: E402
+from dataloaders.files import find_below, find_data_dir  # noqa: E402
 from dataloaders.instance_labels import keep_share, read_ids  # noqa: E402
 from utils.command import run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
@@ -26,18 +27,8 @@ from utils.whole import link_or_copy, whole_file, whole_folder  # noqa: E402
 log = logging.getLogger("segforge")
 
 RATIOS = [round(0.1 * i, 1) for i in range(1, 11)]
-THINGS = {
-    "person": 24,
-    "rider": 25,
-    "car": 26,
-    "truck": 27,
-    "bus": 28,
-    "train": 31,
-    "motorcycle": 32,
-    "bicycle": 33,
-}
+THINGS = {label.name: value for value, label in enumerate(LABELS) if label.thing}
 OBJECT = 1000  # an object's number is its class id * 1000 + n, a group's the class id alone
-IGNORED = 65535
 ENDING = "_gtFine_instanceIds.png"
 BLOCK = 20
 
@@ -77,16 +68,17 @@ def sample_cityscapes(args: argparse.Namespace) -> None:
 
 def sample_split(root: Path, split: str, ratios: list[float], args: argparse.Namespace) -> None:
     """Sample the images of a split, one in memory at a time."""
-    labels, images = find(root, f"gtFine/{split}"), find(root, f"leftImg8bit/{split}")
+    labels, images = find_below(root, f"gtFine/{split}"), find_below(root, f"leftImg8bit/{split}")
     files = sorted(labels.glob(f"*/*{ENDING}"))
     if not files:
         raise UserError(f"{labels} holds no <city>/*{ENDING}, the official label files")
-    groups = IGNORED if args.groups == "ignore" else 0
-    things = {name: [THINGS[name]] for name in args.classes} or {"all": [*THINGS.values()]}
+    groups = SAMPLED_GROUP if args.groups == "ignore" else 0
     samples = [
-        ThingSample(name, ids, ratios, groups, EvenDraws(args.seed, f"{split}/{name}"))
-        for name, ids in things.items()
+        ThingSample(name, ratios, groups, args.seed, images)
+        for name in dict.fromkeys(args.classes) or ["all"]
     ]
+    for sample in samples:
+        sample.start()
     for path in tqdm(files, desc=split, unit="img", disable=None):
         image = images / path.parent.name / path.name.replace(ENDING, "_leftImg8bit.png")
         if not image.is_file():
@@ -96,26 +88,32 @@ def sample_split(root: Path, split: str, ratios: list[float], args: argparse.Nam
         for sample in samples:
             sample.add(path, values, found, image.relative_to(root).as_posix())
     for sample in samples:
-        sample.finish(images, len(files))
+        sample.finish(len(files))
 
 
 class ThingSample:
-    """Objects of some classes, at several ratios.
+    """Objects of a class or of all things, at several ratios.
 
     Args:
         name: Folder of the label files, "all" or a class.
-        ids: Class ids of the objects.
         ratios: Shares to keep.
         group: What a group of objects becomes.
-        draws: A number for each object; it is kept where that is below the ratio.
+        seed: Which objects are kept follows from it.
+        images: Folder of the split's images; the lists are written to it.
     """
 
-    def __init__(
-        self, name: str, ids: list[int], ratios: list[float], group: int, draws: EvenDraws
-    ):
-        self.name, self.ids, self.group, self.draws = name, ids, group, draws
+    def __init__(self, name: str, ratios: list[float], group: int, seed: int, images: Path):
+        self.name, self.split, self.group = name, images.name, group
+        self.ids = [THINGS[thing] for thing in chosen_things(name)]
+        self.draws = EvenDraws(seed, f"{self.split}/{name}")
+        self.indices = {ratio: images / f"{name}_{ratio}.txt" for ratio in ratios}
         self.listed: dict[float, list[str]] = {ratio: [] for ratio in ratios}
         self.kept: Counter = Counter()
+
+    def start(self) -> None:
+        """Remove the lists of an earlier sample: one without its list is not finished."""
+        for index in self.indices.values():
+            index.unlink(missing_ok=True)
 
     def add(self, path: Path, values: np.ndarray, found: np.ndarray, image: str) -> None:
         """Write the samples of one label file; `found` is the sorted list of its values."""
@@ -134,14 +132,14 @@ class ThingSample:
             self.kept[ratio] += len(kept)
             listed.append(image)
 
-    def finish(self, images: Path, total: int) -> None:
+    def finish(self, total: int) -> None:
         """Write the lists of images that hold an object, and say how many there are."""
         for ratio, listed in self.listed.items():
-            with whole_file(images / f"{self.name}_{ratio}.txt") as part:
+            with whole_file(self.indices[ratio]) as part:
                 part.write_text("".join(f"{line}\n" for line in listed))
             log.info(
                 "%s %s %s: %d of %d objects, in %d images; %d images without are left out",
-                *(images.name, self.name, ratio, self.kept[ratio], self.draws.taken),
+                *(self.split, self.name, ratio, self.kept[ratio], self.draws.taken),
                 *(len(listed), total - len(listed)),
             )
 
@@ -167,14 +165,6 @@ class EvenDraws:
         taken, self.ahead = np.split(self.ahead, [count])
         self.taken += count
         return taken
-
-
-def find(root: Path, part: str) -> Path:
-    """`<root>/<part>`, or with a folder of any name between."""
-    place = next((p for p in (root / part, *sorted(root.glob(f"*/{part}"))) if p.is_dir()), None)
-    if place is None:
-        raise UserError(f"there is no folder {root / part} or {root / '*' / part}")
-    return place
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
