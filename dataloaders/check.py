@@ -6,18 +6,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from base.base_dataset import BaseDataset
-from dataloaders.pieces import hint_at_classes
+from dataloaders.survey.faults import doubts, faults
+from dataloaders.survey.hints import hints
+from dataloaders.survey.look import class_pixels, survey
 from utils.errors import UserError
-from utils.fingerprint import settings_of, stamp
-from utils.sample import Entry
+from utils.fingerprint import files_of, settings_of, stamp
 
 log = logging.getLogger("segforge")
 
@@ -34,99 +30,45 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
         UserError: Naming the files that cannot be read, whose image and label differ in size, or
             whose labels hold values that are no class; and what would mend it.
     """
-    cache = cache_file(dataset)
-    if cache.is_file():
-        try:
-            return json.loads(cache.read_text())["counts"]
-        except (ValueError, KeyError, OSError):
-            pass  # a damaged cache is made anew
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        entries = tqdm(
-            pool.map(lambda entry: look(dataset, entry), dataset.entries),
-            total=len(dataset),
-            desc=f"checking {dataset.split}",
-            unit="img",
-            leave=False,
-            disable=None,
-        )
-        histograms, problems = merge(entries)
-    classes = len(dataset.classes)
-    problems += stray_values(dataset, histograms)
-    if problems:
-        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    try:
+        return json.loads(cache_file(dataset).read_text())["counts"]
+    except (ValueError, KeyError, OSError):
+        pass  # not looked at yet, or damaged
+    looks = survey(dataset)
+    found = faults(dataset, looks)
+    name = f"{type(dataset).__name__} {dataset.split}"
+    if found:
+        lines = [fault.text for fault in found[:SHOWN]]
+        if len(found) > SHOWN:
+            lines.append(f"and {len(found) - SHOWN} more; tools/check_data.py lists them all")
+        lines += map(str, hints(dataset, looks))
         raise UserError(
-            f"{type(dataset).__name__} {dataset.split}: {len(problems)} "
-            f"{'problem' if len(problems) == 1 else 'problems'} in "
-            f"{dataset.data_dir}:\n  " + "\n  ".join(problems[:SHOWN] + more)
+            f"{name}: {len(found)} {'problem' if len(found) == 1 else 'problems'} in "
+            f"{dataset.data_dir}:\n  " + "\n  ".join(lines)
         )
-    counts = [sum(found.get(c, 0) for _, found in histograms) for c in range(classes)]
-    absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    if absent and "semantic" in dataset.targets:
-        log.warning(
-            "%s %s: no pixel of %s", type(dataset).__name__, dataset.split, ", ".join(absent)
-        )
-    if "instance" in dataset.targets:
-        hint_at_classes(dataset)
+    for doubt in doubts(dataset, looks):
+        log.warning("%s: %s", name, doubt)
+    counts = class_pixels(looks, len(dataset.classes))
+    remember(dataset, counts)
+    return counts
+
+
+def remember(dataset: BaseDataset, counts: list[int]) -> None:
+    """Keep what a look at sound files found, so that `check_dataset` need not look again."""
+    cache = cache_file(dataset)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_text(json.dumps({"counts": counts}))
     except OSError:
         pass  # a read-only home only costs the time of looking again
-    return counts
-
-
-def look(dataset: BaseDataset, entry: Entry) -> tuple[Entry, dict[int, int]] | str:
-    """The label histogram of one sample, or the sentence that says what is wrong with it."""
-    try:
-        sample = dataset.read(entry)
-    except UserError as error:
-        return str(error)
-    if any(name not in sample.maps for name in dataset.targets):
-        return (
-            f"{entry.image or entry.name} has no label: it can be neither trained on nor scored; "
-            "inference.py predicts it"
-        )
-    if "semantic" not in sample.maps:
-        return entry, {}
-    values, counts = np.unique(sample.maps["semantic"], return_counts=True)
-    return entry, dict(zip(values.tolist(), counts.tolist(), strict=True))
-
-
-def merge(results: Iterable) -> tuple[list[tuple[Entry, dict[int, int]]], list[str]]:
-    histograms, problems = [], []
-    for result in results:
-        (problems if isinstance(result, str) else histograms).append(result)
-    return histograms, problems
-
-
-def stray_values(dataset: BaseDataset, histograms: list[tuple[Entry, dict[int, int]]]) -> list[str]:
-    """A sentence for each file whose label holds a value that is neither a class nor ignored."""
-    classes, ignore = len(dataset.classes), dataset.ignore_index
-    seen = {value for _, found in histograms for value in found}
-    if classes == 2 and seen == {0, 255} and ignore == 255:
-        return [
-            "every label file holds 0 and 255 alone, and 255 is ignored: for masks whose 255 "
-            'is the class 1, add "remap": {"255": 1}'
-        ]
-    problems = []
-    for entry, found in histograms:
-        stray = {v: n for v, n in found.items() if v != ignore and not 0 <= v < classes}
-        for value, count in stray.items():
-            problems.append(
-                f"{entry.label or entry.name}: label value {value} ({count} pixels) is not "
-                f"one of the {classes} classes, 0 to {classes - 1}, nor ignored ({ignore})"
-            )
-    return problems
 
 
 def cache_file(dataset: BaseDataset) -> Path:
     """Where the result for this data set, as its files are now, is kept."""
     key = hashlib.sha256(settings_of(dataset))
     for entry in dataset.entries:
-        for path in (entry.image, entry.label):
-            if path is not None:
-                key.update(f"{path.absolute()} {stamp(path)}".encode())
-            else:
-                key.update(entry.name.encode())
+        key.update(entry.name.encode())
+        for path in files_of(entry):
+            key.update(f"{path.absolute()} {stamp(path)}".encode())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "segforge" / f"{key.hexdigest()[:32]}.json"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
+
+UNPAIRED: ContextVar[list[str] | None] = ContextVar("unpaired", default=None)
 
 
 class NoFolder(UserError):
@@ -136,14 +140,30 @@ def pair(images: dict[str, Path], labels: dict[str, Path]) -> list[Entry]:
     """Entries of the images and labels whose names agree.
 
     Raises:
-        UserError: If some have no partner; names up to five of them.
+        UserError: If some have no partner; names up to five of them. Inside `noting_unpaired` they
+            are noted there instead.
     """
     problems = [f"{images[name]} has no label" for name in sorted(images.keys() - labels.keys())]
     problems += [f"{labels[name]} has no image" for name in sorted(labels.keys() - images.keys())]
-    if problems:
+    noted = UNPAIRED.get()
+    if noted is not None:
+        noted += problems
+    elif problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError("; ".join(problems[:5]) + more)
-    return [Entry(name, images[name], labels[name]) for name in sorted(images)]
+    return [
+        Entry(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())
+    ]
+
+
+@contextmanager
+def noting_unpaired() -> Iterator[list[str]]:
+    """Inside, `pair` goes on with the images that have a label; what has no partner is listed."""
+    token = UNPAIRED.set([])
+    try:
+        yield UNPAIRED.get()
+    finally:
+        UNPAIRED.reset(token)
 
 
 def require_unique(names: list[str], index: Path) -> None:

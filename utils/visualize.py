@@ -70,6 +70,7 @@ def contact_sheet(
     titles: Sequence[str],
     captions: Sequence[str] = (),
     cell: int = 240,
+    beside: int = 1,
 ) -> np.ndarray:
     """A grid of pictures with a title over each column and a caption under each row.
 
@@ -78,6 +79,7 @@ def contact_sheet(
         titles: One a column.
         captions: One a row, or none.
         cell: Width of a picture in the sheet, in pixels.
+        beside: Rows that stand beside each other.
     """
     head, foot = 24, 20 if captions else 0
     lines = []
@@ -94,10 +96,21 @@ def contact_sheet(
         if captions:
             write(line, captions[number], (GAP, height + 14))
         lines.append(line)
+    beside = min(beside, len(lines))
     top = np.full((head, lines[0].shape[1], 3), 255, np.uint8)
     for column, title in enumerate(titles):
         write(top, title, (GAP + column * (cell + GAP), 16))
-    return np.concatenate([top, *lines])
+    groups = [lines[start : start + beside] for start in range(0, len(lines), beside)]
+    return np.concatenate([np.hstack([top] * beside), *(side_by_side(g, beside) for g in groups)])
+
+
+def side_by_side(pictures: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Pictures of one width as a row with room for `count`, white where there is none."""
+    height, width = max(len(picture) for picture in pictures), pictures[0].shape[1]
+    row = np.full((height, count * width, 3), 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        row[: len(picture), place * width : (place + 1) * width] = picture
+    return row
 
 
 def write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:

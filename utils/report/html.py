@@ -35,10 +35,10 @@ def facts(entries: Mapping[str, Any]) -> str:
     return f"<dl>{''.join(lines)}</dl>"
 
 
-def cards(scores: Mapping[str, float]) -> str:
-    """Scores in large print."""
+def cards(scores: Mapping[str, float | int | None]) -> str:
+    """Scores and counts in large print."""
     cells = [
-        f'<div class="card"><b>{number(value)}</b><span>{spaced(key)}</span></div>'
+        f'<div class="card"><b>{in_print(value)}</b><span>{spaced(key)}</span></div>'
         for key, value in scores.items()
     ]
     return f'<div class="cards">{"".join(cells)}</div>'
@@ -72,6 +72,10 @@ def table(
     )
 
 
+def in_print(value: float | int | None) -> str:
+    return f"{value:,}" if isinstance(value, int) else number(value)
+
+
 def spaced(name: str) -> str:
     return escape(name.replace("_", " "))
 
@@ -98,3 +102,13 @@ def picture(pixels: np.ndarray, about: str, ending: str = ".png", widest: int = 
     kind = {".png": "png", ".jpg": "jpeg"}[ending]
     text = base64.b64encode(data.tobytes()).decode()
     return f'<img alt="{escape(about)}" src="data:image/{kind};base64,{text}">'
+
+
+def exhibit(caption: str, pictures: Sequence[np.ndarray], titles: Sequence[str] = ()) -> str:
+    """Pictures (H, W, 3) uint8 RGB side by side under what is to be said of them."""
+    names = titles or [caption] * len(pictures)
+    shown = [picture(pixels, name, ".jpg") for pixels, name in zip(pictures, names, strict=True)]
+    return (
+        f'<figure class="exhibit"><figcaption>{escape(caption)}</figcaption>'
+        f"<div>{''.join(shown)}</div></figure>"
+    )

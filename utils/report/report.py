@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from utils.gallery import TITLES, Exhibit
+from utils.report import html
 from utils.report.html import cards, facts, page, picture, section, table
 from utils.tables import class_table, number
 
@@ -100,11 +101,5 @@ def with_bands(rows: Sequence[Sequence]) -> list[list]:
 
 def figure(exhibit: Exhibit, key: str) -> str:
     """One image with its truth, prediction and errors."""
-    shown = [
-        picture(pixels, f"{title} of {exhibit.name}", ".jpg")
-        for title, pixels in zip(TITLES, exhibit.pictures, strict=True)
-    ]
-    return (
-        f'<figure class="exhibit"><figcaption>{escape(exhibit.name)}: {escape(key)} '
-        f"{number(exhibit.score)}</figcaption><div>{''.join(shown)}</div></figure>"
-    )
+    titles = [f"{title} of {exhibit.name}" for title in TITLES]
+    return html.exhibit(f"{exhibit.name}: {key} {number(exhibit.score)}", exhibit.pictures, titles)

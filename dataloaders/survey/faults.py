@@ -1,0 +1,121 @@
+"""What is wrong with a data set, one sentence each, and what may be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from base.base_dataset import BaseDataset
+from dataloaders.survey.look import Look, class_pixels
+from dataloaders.survey.pieces import hint_at_classes
+
+
+class Fault(NamedTuple):
+    """One thing to mend.
+
+    Attributes:
+        kind: "data set", "unpaired", "file", "unlabelled", "value" or "duplicate".
+        text: A sentence that names the file.
+        sample: Name of the sample, where it is one's.
+    """
+
+    kind: str
+    text: str
+    sample: str | None = None
+
+
+def faults(dataset: BaseDataset, looks: list[Look]) -> list[Fault]:
+    """What keeps a data set from being trained on or scored, in the order of its samples."""
+    found = [Fault("file", look.problem, look.entry.name) for look in looks if look.problem]
+    found += unlabelled(looks)
+    if dataset.ignore_index == 255 and is_mask(dataset, looks):
+        text = "every label file holds 0 and 255 alone, and 255 is ignored"
+        return [*found, Fault("value", text)]
+    return [*found, *stray_values(dataset, looks)]
+
+
+def unlabelled(looks: list[Look]) -> list[Fault]:
+    """Images without a label; one sentence where none has any."""
+    bare = [look for look in looks if not look.labelled]
+    why = "it can be neither trained on nor scored; inference.py predicts it"
+    if len(bare) == len(looks) > 1:
+        text = f"none of the {len(looks)} images, such as {bare[0].image}, has a label: "
+        return [Fault("unlabelled", text + why.replace("it ", "they ", 1).replace(" it", " them"))]
+    return [
+        Fault("unlabelled", f"{look.image} has no label: {why}", look.entry.name) for look in bare
+    ]
+
+
+def is_mask(dataset: BaseDataset, looks: list[Look]) -> bool:
+    """The labels of two classes are 0 and 255 throughout."""
+    return len(dataset.classes) == 2 and {v for look in looks for v in look.values} == {0, 255}
+
+
+def stray_values(dataset: BaseDataset, looks: list[Look]) -> Iterator[Fault]:
+    """A sentence for each value of a label file that is neither a class nor ignored."""
+    classes = len(dataset.classes)
+    for look in looks:
+        for value, count in strays(dataset, look).items():
+            yield Fault(
+                "value",
+                f"{look.label}: label value {value} ({count} pixels) is not one of the "
+                f"{classes} classes, 0 to {classes - 1}, nor ignored ({dataset.ignore_index})",
+                look.entry.name,
+            )
+
+
+def strays(dataset: BaseDataset, look: Look) -> dict[int, int]:
+    """Pixels of each value that is neither a class nor ignored."""
+    known = {dataset.ignore_index, *range(len(dataset.classes))}
+    return {value: count for value, count in look.values.items() if value not in known}
+
+
+def doubts(dataset: BaseDataset, looks: list[Look]) -> list[str]:
+    """What may be meant so, and is worth a look: a sentence each."""
+    found = []
+    labelled = [look for look in looks if look.labelled and not look.problem]
+    if "semantic" in dataset.targets:
+        pixels = class_pixels(looks, len(dataset.classes))
+        absent = [name for name, n in zip(dataset.classes, pixels, strict=True) if not n]
+        if absent:
+            found.append(f"no pixel of {', '.join(absent)}")
+        void = [look for look in labelled if look.values.keys() == {dataset.ignore_index}]
+        if void:
+            files = "1 label file is" if len(void) == 1 else f"{len(void)} label files are"
+            found.append(f"{files} ignored in every pixel, such as {void[0].label}")
+    if "instance" in dataset.targets and labelled:
+        hint = hint_at_classes(dataset, [look.entry for look in labelled])
+        found += [hint] if hint else []
+    return found
+
+
+def repeats(looks: list[Look]) -> list[str]:
+    """A sentence for each picture that two or more images of a split show."""
+    files: defaultdict[bytes, dict[str, None]] = defaultdict(dict)  # Repeat lists a file again
+    for look in looks:
+        if look.picture:
+            files[look.picture][look.image] = None
+    sentences = []
+    for first, *others in files.values():
+        if others:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            sentences.append(f"{first} and {others[0]}{more} show the same picture")
+    return sentences
+
+
+def duplicates(splits: Mapping[str, list[Look]]) -> dict[str, list[Fault]]:
+    """For each split the images whose picture an earlier split has too."""
+    first: dict[bytes, tuple[str, Look]] = {}
+    found: dict[str, list[Fault]] = {}
+    for split, looks in splits.items():
+        found[split] = []
+        for look in looks:
+            other, twin = first.setdefault(look.picture, (split, look))
+            if look.picture and other != split:
+                where = f"is in {other} too"
+                if twin.image != look.image:
+                    where = f"shows the same picture as {twin.image} of {other}"
+                text = f"{look.image} {where}; keep it in one of {other} and {split}"
+                found[split].append(Fault("duplicate", text, look.entry.name))
+    return found
