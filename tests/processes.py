@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +39,6 @@ def start_server() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-@MODELS.register
 class GroupNormed(BaseModel):
     """Two convolutions, GroupNorm, and an auxiliary head that a loss may leave out.
 
@@ -56,6 +56,12 @@ class GroupNormed(BaseModel):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         features = self.dropout(self.encoder(image))
         return {"out": self.head(features), "aux": self.aux(features)}
+
+
+@pytest.fixture(autouse=True)
+def group_normed(monkeypatch) -> None:
+    """In test modules that import it, configs may name GroupNormed."""
+    monkeypatch.setitem(MODELS._classes, "GroupNormed", GroupNormed)
 
 
 def free_port() -> int:
@@ -77,6 +83,7 @@ def member(rank: int, world: int, port: int, nodes: int, work: Callable, args: t
     }
     said, errors = io.StringIO(), io.StringIO()
     torch.set_num_threads(1)
+    MODELS.register(GroupNormed)
     with redirect_stdout(said), redirect_stderr(errors):
         start_logging()
         result = exit_code(lambda: work(*args))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import run_many, train_words
+from processes import group_normed, run_many, train_words  # noqa: F401 - one is a fixture
 from test_train import newest_run, rows, same, train_run, write
 
 from base.base_dataloader import BlockSampler, EpochSampler

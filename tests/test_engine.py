@@ -514,14 +514,14 @@ class Paint:
     def __init__(self, label: int):
         self.label = label
 
-    def __call__(self, labels: Tensor) -> Tensor:
+    def __call__(self, labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         return torch.full_like(labels, self.label)
 
 
 class Next:
     """Give every pixel the label after its own."""
 
-    def __call__(self, labels: Tensor) -> Tensor:
+    def __call__(self, labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         return labels + 1
 
 

@@ -173,4 +173,4 @@ def test_the_evaluation_loop_and_its_gallery_hand_it_the_outputs():
         torch.device("cpu"),
         visit=gallery.visit,
     )
-    assert 0 < scores["MaxF"] < 1 and gallery.sheets().keys() == {"worst", "examples"}
+    assert 0 < scores["MaxF"] < 1 and gallery.sheets().keys() == {"worst", "best", "examples"}

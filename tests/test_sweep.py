@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from processes import GroupNormed  # noqa: F401 - registers it
+from processes import group_normed  # noqa: F401 - a fixture
 from test_train import write
 
 import train
