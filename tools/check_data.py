@@ -119,22 +119,23 @@ def counted(number: int, thing: str) -> str:
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
 
 
-def write_report(folder: Path, about: dict[str, str], parts: dict[str, Part]) -> None:
+def write_report(folder: Path, name: str, about: dict[str, str], parts: dict[str, Part]) -> None:
     """report.json, report.html, and a sheet of pictures for each loader."""
-    facts = {name: part.facts() for name, part in parts.items()}
+    facts = {loader: part.facts() for loader, part in parts.items()}
     total = sum(len(part.faults) for part in parts.values())
-    write_json(folder / "report.json", {**about, "problems": total, "loaders": facts})
-    shown = {name: part.exhibits() for name, part in parts.items()}
-    for name, part in parts.items():
-        (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier check
-        if shown[name]:
+    write_json(folder / "report.json", {"name": name, **about, "problems": total, "loaders": facts})
+    shown = {loader: part.exhibits() for loader, part in parts.items()}
+    for loader in SPLITS:
+        (folder / f"{loader}.png").unlink(missing_ok=True)  # of an earlier check
+    for loader, part in parts.items():
+        if shown[loader]:
             place = f"{part.dataset.data_dir}/"
-            captions = [exhibit.caption.replace(place, "") for exhibit in shown[name]]
-            rows = [exhibit.pictures for exhibit in shown[name]]
+            captions = [exhibit.caption.replace(place, "") for exhibit in shown[loader]]
+            rows = [exhibit.pictures for exhibit in shown[loader]]
             sheet = contact_sheet(rows, titles(part.dataset), captions, CELL, beside=2)
-            write_png(folder / f"{name}.png", sheet)
-    palettes = {name: part.dataset.palette for name, part in parts.items() if part.dataset}
-    page = make_data_report(about, facts, palettes, shown)
+            write_png(folder / f"{loader}.png", sheet)
+    palettes = {loader: part.dataset.palette for loader, part in parts.items() if part.dataset}
+    page = make_data_report(name, about, facts, palettes, shown)
     (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -155,7 +156,7 @@ def main(args: argparse.Namespace) -> None:
         parts[name].faults += found
     for name, part in parts.items():
         tell(name, part)
-    write_report(args.output, {"config": str(args.config), "name": config["name"]}, parts)
+    write_report(args.output, config["name"], {"config": args.config}, parts)
     total = sum(len(part.faults) for part in parts.values())
     where = f"{args.output / 'report.html'} and report.json"
     if total:

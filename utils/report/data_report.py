@@ -13,6 +13,7 @@ SIZES = 5  # of images that are named
 
 
 def make_data_report(
+    name: str,
     about: Mapping[str, Any],
     loaders: Mapping[str, Mapping[str, Any]],
     palettes: Mapping[str, Sequence[Sequence[int]]],
@@ -21,26 +22,27 @@ def make_data_report(
     """The page as HTML.
 
     Args:
-        about: What was checked; "name" is the config's.
+        name: Of the config.
+        about: What was checked.
         loaders: For each loader what tools/check_data.py writes into report.json.
         palettes: RGB of each class, by loader.
         exhibits: Captions and pictures, by loader.
     """
-    counts = {f"{name} images": found.get("images") for name, found in loaders.items()}
+    counts = {f"{loader} images": found.get("images") for loader, found in loaders.items()}
     counts |= {"problems": sum(len(found["problems"]) for found in loaders.values())}
-    parts = [f"<h1>{escape(about['name'])}: the data</h1>", facts(about), cards(counts)]
-    for name, found in loaders.items():
-        parts += problems(name, found)
-    for name, found in loaders.items():
-        parts += numbers(name, found, palettes.get(name, ()))
-    for name, shown in exhibits.items():
+    parts = [f"<h1>{escape(name)}: the data</h1>", facts(about), cards(counts)]
+    for loader, found in loaders.items():
+        parts += problems(loader, found)
+    for loader, found in loaders.items():
+        parts += numbers(loader, found, palettes.get(loader, ()))
+    for loader, shown in exhibits.items():
         figures = [exhibit(caption, pictures) for caption, pictures in shown]
         text = (
             "Image, labels and overlay. Samples with problems come first, then others at even "
             "distances. Magenta is no class, white is ignored."
         )
-        parts += [section(f"{name}: pictures", text, *figures)] if shown else []
-    return page(f"{about['name']}: the data", parts)
+        parts += [section(f"{loader}: pictures", text, *figures)] if shown else []
+    return page(f"{name}: the data", parts)
 
 
 def problems(name: str, found: Mapping[str, Any]) -> list[str]:
@@ -55,10 +57,8 @@ def problems(name: str, found: Mapping[str, Any]) -> list[str]:
             else f"<p>{escape(hint['text'])}</p>"
             for hint in found["hints"]
         ]
-        text = f"{len(rows)} in all. A click on a heading sorts."
-        parts.append(
-            section(f"{name}: problems", text, *lines, table([["problem", "kind"], *rows]))
-        )
+        content = [*lines, said([["problem", "kind"], *rows])]
+        parts.append(section(f"{name}: problems", f"{len(rows)} in all.", *content))
     if found["doubts"]:
         rows = [[text] for text in found["doubts"]]
         parts.append(section(f"{name}: notes", "These may be meant so.", said([["note"], *rows])))
@@ -87,7 +87,10 @@ def numbers(name: str, found: Mapping[str, Any], palette: Sequence[Sequence[int]
     content = [facts(entries)]
     if "classes" in found:
         content.append(class_rows(found, palette))
-        lines = [f'"class_weights": {json.dumps(w)}' for w in found["class_weights"].values()]
+        lines = [
+            f'"class_weights": {json.dumps(weights)}  // {scheme}'
+            for scheme, weights in found["class_weights"].items()
+        ]
         text = f"{found['ignored']:.2%} of the pixels are ignored. Weights for the args of a loss:"
         content.append(f"<p>{text}</p><pre>{escape(chr(10).join(lines))}</pre>")
     return [section(f"{name}: what is there", "", *content)]
