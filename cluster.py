@@ -55,6 +55,7 @@ TUNABLE = ("delta_var", "delta_dist", "min_size", "remove_largest", "iou_thresho
 class Job:
     """What is done to one file: its name, truth and semantic mask, and how."""
 
+    name: str
     path: Path
     truth: Path | None
     semantic: Path | None
@@ -74,7 +75,8 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     size = tuple(outputs["out"].shape[2:])
     mask = truth = None
     if job.semantic is not None:
-        mask = of_size(read_foreground(job.semantic, options.things_class), size, job.semantic)
+        mask = read_foreground(job.semantic, options.ds_name, options.things_class)
+        mask = of_size(mask, size, job.semantic)
     elif holds(job.path, "semantic"):
         mask = read_dataset(job.path, "semantic") > 0
     if job.truth is not None:
@@ -115,7 +117,7 @@ def labeler_section(args: argparse.Namespace) -> dict:
 
 def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
     """A job for every file of the folder, everything they need found."""
-    paths = sorted(args.emb_dir.glob("*.h5"))
+    paths = sorted(args.emb_dir.rglob("*.h5"))
     if not paths:
         raise UserError(f"--emb-dir {args.emb_dir}: no .h5 file in it; inference.py writes them")
     check_things(args.things_class)
@@ -126,20 +128,21 @@ def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
     for flag in ("score", "gt_foreground"):
         if getattr(args, flag) and args.gt_dir is None:
             raise UserError(f"--{flag.replace('_', '-')} needs --gt-dir, the folder of label files")
-    stems = [stem_of(path) for path in paths]
+    images = [path.relative_to(args.emb_dir).with_name(stem_of(path)) for path in paths]
     truths: list = [None] * len(paths)
     semantics: list = [None] * len(paths)
     if args.gt_dir is not None:
-        names = [truth_names(stem, args.ds_name) for stem in stems]
-        truths = find_labels(args.gt_dir, names, "--gt-dir")
+        names = functools.partial(truth_names, dataset=args.ds_name)
+        truths = find_labels(args.gt_dir, images, names, "--gt-dir")
     if args.sem_dir is not None:
-        names = [(f"{stem}_ids", stem) for stem in stems]
-        semantics = find_labels(args.sem_dir, names, "--sem-dir")
+        semantics = find_labels(
+            args.sem_dir, images, lambda stem: [f"{stem}_ids", stem], "--sem-dir"
+        )
     section = labeler_section(args)
     LABELERS.build(section)  # refuses bad values before any file is touched
-    return [
-        Job(*three, section, args, device) for three in zip(paths, truths, semantics, strict=True)
-    ]
+    names = [image.as_posix() for image in images]
+    files = zip(names, paths, truths, semantics, strict=True)
+    return [Job(*each, section, args, device) for each in files]
 
 
 def in_parallel(jobs: list[Job], workers: int | None) -> Iterator[tuple[Job, Callable]]:
@@ -185,12 +188,12 @@ def main(args: argparse.Namespace) -> None:
         try:
             labels, truth = result()
         except UserError as error:
-            failed.append(str(error))
+            failed.append(f"{job.name}: {error}")
             continue
         if total is not None:
             one = make_metric()
             score(labels, truth, [one, total])
-            rows[stem_of(job.path)] = one.compute()
+            rows[job.name] = one.compute()
     log.info(
         "/%s of %d of %d files in %s",
         *(args.output_dataset, len(jobs) - len(failed), len(jobs), args.emb_dir),
@@ -205,9 +208,10 @@ def report(rows: dict[str, dict], total: dict, args: argparse.Namespace) -> None
     """Print a table of files, then all scores together; write both to scores.csv."""
     shown = [key for key in total if "/" not in key][:5]
     width = max(map(len, [*rows, "file"]))
-    log.info("%s", "file".ljust(width) + "".join(key.rjust(17) for key in shown))
+    log.info("%s", "".join(["file".ljust(width), *(f"  {key:>10}" for key in shown)]))
     for name in sorted(rows):
-        log.info("%s", name.ljust(width) + "".join(number(rows[name][k]).rjust(17) for k in shown))
+        values = (number(rows[name][key]).rjust(max(len(key), 10)) for key in shown)
+        log.info("%s", "  ".join([name.ljust(width), *values]))
     where = ", inside the foreground of the ground truth" if args.gt_foreground else ""
     log.info("all %d files%s:\n%s", len(rows), where, score_table(total))
     path = args.emb_dir / f"{args.output_dataset}_scores.csv"
@@ -223,7 +227,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_options(parser)
     add = parser.add_argument
-    add("--emb-dir", required=True, type=Path, help="folder of <stem>_predictions.h5 files")
+    folder = "folder of <stem>_predictions.h5 files, in folders below too"
+    add("--emb-dir", required=True, type=Path, help=folder)
     add("--clustering", required=True, choices=list(LABELER_NAMES), help="the algorithm")
     add(
         "--ds-name",

@@ -1,15 +1,14 @@
-"""TuSimple's lane annotations: reading the JSON lines and drawing them as instance ids."""
+"""TuSimple's lane annotations, and drawing them as instance ids."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from utils.errors import UserError
+from utils.tusimple import read_frames
 
 
 @dataclass(frozen=True)
@@ -33,35 +32,18 @@ class LaneFrame:
 
 
 def read_lane_file(path: Path) -> list[LaneFrame]:
-    """The frames of a JSON-lines file, in its order.
+    """The annotated frames of a JSON-lines file, in its order.
 
     Raises:
-        UserError: Naming the line that is not `{"lanes", "h_samples", "raw_file"}`.
+        UserError: As `utils.tusimple.read_frames`.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text: {error}") from error
-    return [
-        lane_frame(line, f"{path} line {number}")
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    return [lane_frame(data) for data in read_frames(path, ("lanes", "h_samples")).values()]
 
 
-def lane_frame(line: str, place: str) -> LaneFrame:
-    try:
-        data = json.loads(line)
-        raw_file, heights = data["raw_file"], np.array(data["h_samples"], np.int32)
-        lanes = np.array(data["lanes"], np.int32).reshape(-1, len(heights))
-        if not Path(raw_file).name or len(lanes) != len(data["lanes"]):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, OverflowError):
-        raise UserError(
-            f'{place} is not a frame of TuSimple: {{"lanes": [[x, ...], ...], "h_samples": [y, '
-            '...], "raw_file": "..."} with an x for each y in every lane'
-        ) from None
-    return LaneFrame(raw_file, lanes, heights)
+def lane_frame(data: dict) -> LaneFrame:
+    heights = np.array(data["h_samples"], np.int32)
+    lanes = np.array(data["lanes"], np.int32)
+    return LaneFrame(data["raw_file"], lanes.reshape(len(lanes), len(heights)), heights)
 
 
 def draw_lanes(frame: LaneFrame, size: tuple[int, int], thickness: int) -> np.ndarray:

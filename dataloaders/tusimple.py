@@ -86,7 +86,7 @@ class TuSimple(BaseDataset):
         if entry.meta is None:
             ids, meta = read_ids(entry.label), {}
         else:
-            frame = lane_frame(entry.meta, str(entry.label))
+            frame = lane_frame(json.loads(entry.meta))
             ids, meta = draw_lanes(frame, image.shape[:2], self.thickness), frame.as_json()
         if ids.shape != image.shape[:2]:
             raise UserError(

@@ -158,6 +158,46 @@ def test_one_network_only(folder, capsys):
     assert first(folder).any()  # the others are done
 
 
+def test_folders_below(tmp_path, capsys):
+    """Predictions of one name in two folders have a truth each; what lies deeper is another's."""
+    embedding, truth = example()
+    both = {"A1": truth, "A2": (truth == 1).astype(np.uint8), "A1/car/1.0": truth * 0}
+    for place, label in both.items():
+        write_png(tmp_path / "gt" / place / "plant001_label.png", label)
+    for place in ("A1", "A2"):
+        path = tmp_path / "emb" / place / "plant001_rgb_predictions.h5"
+        write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": embedding})
+    words = ("--ds-name", "cvppp", "--gt-dir", str(tmp_path / "gt"), "--score")
+    assert call(tmp_path, "--clustering", "ms", *words) == 0
+    for place in ("A1", "A2"):
+        path = tmp_path / "emb" / place / "plant001_rgb_predictions.h5"
+        assert np.array_equal(read_dataset(path, "gt"), both[place])
+    with open(tmp_path / "emb" / "segmentation_scores.csv", newline="") as file:
+        rows = {row["file"]: float(row["DiC"]) for row in csv.DictReader(file)}
+    assert rows == {"A1/plant001_rgb": 0, "A2/plant001_rgb": 1, "all": 0.5}
+
+
+def test_the_least_deep_truth_counts(folder):
+    """Samples that tools/sample_instances.py writes beside the official files are not the truth."""
+    for stem in STEMS:
+        write_png(folder / "gt" / "A1" / "a" / f"{stem[:8]}_label.png", np.zeros((40, 48), "u1"))
+    words = ("--ds-name", "cvppp", "--gt-dir", str(folder / "gt"))
+    assert call(folder, "--clustering", "ms", *words) == 0
+    assert np.array_equal(first(folder, "gt"), example()[1])
+
+
+def test_a_damaged_file_is_named(folder, capsys):
+    path = folder / "emb" / f"{STEMS[1]}_predictions.h5"
+    with h5py.File(path) as file:
+        place = file["embeddings1"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 64] = bytes(64)
+    path.write_bytes(content)
+    assert call(folder, "--clustering", "ms") == 2
+    assert f"{path} is not an HDF5 file that can be read" in capsys.readouterr().err
+    assert first(folder).any()  # the others are done
+
+
 def test_a_mask_of_another_size(folder, capsys):
     write_png(folder / "sem" / f"{STEMS[1]}_ids.png", np.ones((20, 24), np.uint8))
     assert call(folder, "--clustering", "ms", "--sem-dir", str(folder / "sem")) == 2
@@ -170,7 +210,8 @@ def test_not_a_number(folder, capsys):
     path = folder / "emb" / f"{STEMS[2]}_predictions.h5"
     write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": embedding})
     assert call(folder, "--clustering", "ms") == 2
-    assert "not a finite number at 1 pixels" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f'{STEMS[2]}: the output "out" is not a finite number at 1 pixels' in error
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -216,13 +257,23 @@ def test_cityscapes_truth_and_masks(tmp_path):
     assert everything.tolist() == [[26000, 26012, -1], [24001, 0, 0]]
     colours = np.array([[[0, 0, 142], [0, 0, 70], [70, 70, 2]]], np.uint8)
     write_png(tmp_path / "b.png", colours)
-    assert read_foreground(tmp_path / "b.png", "car").tolist() == [[True, False, False]]
-    assert read_foreground(tmp_path / "b.png", None).tolist() == [[True, True, False]]
+    assert read_foreground(tmp_path / "b.png", None, "car").tolist() == [[True, False, False]]
+    assert read_foreground(tmp_path / "b.png", None, None).tolist() == [[True, True, False]]
     with pytest.raises(UserError, match="holds colours, which are read as those of Cityscapes"):
-        read_foreground(tmp_path / "b.png", "3")
+        read_foreground(tmp_path / "b.png", None, "3")
     write_png(tmp_path / "c.png", np.array([[13, 0, 255, 14]], np.uint8))
-    assert read_foreground(tmp_path / "c.png", "car").tolist() == [[True, False, False, False]]
-    assert read_foreground(tmp_path / "c.png", None).tolist() == [[True, False, False, True]]
+    assert read_foreground(tmp_path / "c.png", None, "car").tolist() == [
+        [True, False, False, False]
+    ]
+    assert read_foreground(tmp_path / "c.png", None, None).tolist() == [[True, False, False, True]]
+    write_png(tmp_path / "d.png", np.array([[2, 11, 18, 0, 255]], np.uint8))  # building, things
+    things = read_foreground(tmp_path / "d.png", "cityscapes", None)
+    assert things.tolist() == [[False, True, True, False, False]]
+    write_png(tmp_path / "e.png", np.array([[26, 7, 255]], np.uint8))  # labelIds
+    for asked in (("cityscapes", None), (None, "car")):
+        with pytest.raises(UserError, match="e.png holds ids up to 26, and must hold Cityscapes'"):
+            read_foreground(tmp_path / "e.png", *asked)
+    assert read_foreground(tmp_path / "e.png", None, "26").tolist() == [[True, False, False]]
 
 
 def test_colours_of_a_truth_are_ids(tmp_path):

@@ -305,7 +305,7 @@ def test_lanes_by_hand():
     """A lane of thickness 1 through x = 3 at y = 2 and 4, without its -2; a dot; none."""
     lanes = [[-2, 3, 3], [6, -2, -2], [-2, -2, -2]]
     line = json.dumps({"lanes": lanes, "h_samples": [0, 2, 4], "raw_file": "a.jpg"})
-    ids = draw_lanes(lane_frame(line, "here"), (6, 8), 1)
+    ids = draw_lanes(lane_frame(json.loads(line)), (6, 8), 1)
     expected = np.zeros((6, 8), np.int32)
     expected[2:5, 3], expected[0, 6] = 1, 2
     assert np.array_equal(ids, expected)
@@ -314,13 +314,13 @@ def test_lanes_by_hand():
 def test_later_lanes_lie_on_top_and_there_may_be_many():
     lanes = [[4, 4]] * 2 + [[20 + 4 * i] * 2 for i in range(7)]
     line = json.dumps({"lanes": lanes, "h_samples": [0, 9], "raw_file": "a.jpg"})
-    assert numbers(draw_lanes(lane_frame(line, "here"), (10, 60), 1)) == [0, *range(2, 10)]
+    assert numbers(draw_lanes(lane_frame(json.loads(line)), (10, 60), 1)) == [0, *range(2, 10)]
 
 
 def test_thickness_in_pixels():
     line = lane_line("a.jpg", [[24] * len(HEIGHTS)])
     for thickness in (1, 5, 7):
-        ids = draw_lanes(lane_frame(line, "here"), (64, 48), thickness)
+        ids = draw_lanes(lane_frame(json.loads(line)), (64, 48), thickness)
         assert ((ids == 1).sum(axis=1)[HEIGHTS[0] : HEIGHTS[-1] + 1] == thickness).all()
 
 
@@ -403,7 +403,7 @@ def test_tusimple_broken_files(tmp_path):
     file = tmp_path / "label_data_0313.json"
     lines = file.read_text()
     file.write_text(lines + lines.splitlines()[0] + "\n")
-    with pytest.raises(UserError, match="0313.json lists clips/0313/0/20.jpg, which is listed"):
+    with pytest.raises(UserError, match="0313.json line 3 lists clips/0313/0/20.jpg, which"):
         build("TuSimple", tmp_path)
     file.write_text(lines)
     (tmp_path / "clips/0313/1/20.jpg").unlink()
@@ -433,7 +433,7 @@ def test_lines_that_are_no_frame(tmp_path, line):
 
 def test_a_frame_without_lanes_is_background(tmp_path):
     line = json.dumps({"lanes": [], "h_samples": [0, 2], "raw_file": "a.jpg"})
-    assert numbers(draw_lanes(lane_frame(line, "here"), (6, 8), 5)) == [0]
+    assert numbers(draw_lanes(lane_frame(json.loads(line)), (6, 8), 5)) == [0]
 
 
 def test_real_tusimple(real_data):

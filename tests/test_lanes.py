@@ -297,14 +297,25 @@ def test_what_users_get_wrong(tasks, tmp_path):
     assert not (tmp_path / "lanes.json").exists()
 
 
+NO_FRAMES = (
+    "{",
+    "[1]",
+    '{"raw_file": "a"}',
+    '{"raw_file": "a", "lanes": 5}',
+    '{"raw_file": "a", "lanes": [5]}',
+    '{"raw_file": "a", "lanes": [["5"]]}',
+    '{"raw_file": "a", "lanes": [[NaN]]}',
+    '{"raw_file": "a", "lanes": [[1]], "h_samples": [1, 2]}',
+    '{"raw_file": "a", "lanes": [[1]], "run_time": "fast"}',
+)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
         ("", "holds no frames"),
-        ("{", "line 1 is not JSON"),
-        ("[1]", "line 1 has no raw_file and no lanes"),
-        ('{"raw_file": "a"}', "line 1 has no lanes"),
-        ('{"raw_file": "a", "lanes": []}\n' * 2, "line 2: a was there before"),
+        *((line, "line 1 is not a frame of TuSimple: {.*lanes.*}") for line in NO_FRAMES),
+        ('{"raw_file": "a", "lanes": []}\n' * 2, "line 2 lists a, which is listed before"),
         ('{"raw_file": "a", "lanes": []}', "lacks 2 of 2 frames, such as clips/0601/0/20.jpg"),
     ],
 )
@@ -318,7 +329,8 @@ def test_bad_predictions_are_refused(text, message, tasks, tmp_path):
 def test_lanes_of_other_lengths_are_refused_by_name(tasks, tmp_path):
     frames = read_frames(tasks, ()).values()
     file = tmp_path / "short.json"
-    file.write_text("\n".join(json.dumps(frame | {"lanes": [[1, 2]]}) for frame in frames))
+    lanes = ({"raw_file": frame["raw_file"], "lanes": [[1, 2]]} for frame in frames)
+    file.write_text("\n".join(map(json.dumps, lanes)))
     with pytest.raises(UserError, match="clips/0601/0/20.jpg: a lane has 2 points, there are 56"):
         score(file, tasks)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -89,12 +91,17 @@ def stem_of(path: Path) -> str:
     return path.name.removesuffix(ENDING).removesuffix(".h5")
 
 
-def opened(path: Path) -> h5py.File:
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    if not Path(path).exists():
+        raise UserError(f"{path} is not there; inference.py writes such files")
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        what = "is not there" if not Path(path).exists() else "is not an HDF5 file that can be read"
-        raise UserError(f"{path} {what}; inference.py writes such files") from error
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:  # of h5py: damage may show only when data is read
+        raise UserError(
+            f"{path} is not an HDF5 file that can be read ({error}); inference.py writes such files"
+        ) from error
 
 
 def store(file: h5py.File, name: str, array: np.ndarray) -> None:

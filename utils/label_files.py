@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -31,29 +32,35 @@ THINGS = {
     "motorcycle": Thing(17, 32, (0, 0, 230)),
     "bicycle": Thing(18, 33, (119, 11, 32)),
 }
+TRAIN_IDS = 19
 TRUTH_NAMES: dict[str, Callable[[str], str]] = {
     "cvppp": lambda stem: stem.removesuffix("_rgb") + "_label",
     "cityscapes": lambda stem: stem.removesuffix("_leftImg8bit") + "_gtFine_instanceIds",
 }
 
 
-def truth_names(stem: str, dataset: str | None) -> tuple[str, ...]:
+def truth_names(stem: str, dataset: str | None) -> list[str]:
     """Names that the label file of an image may have; its own comes last.
 
     An image may lie beside its label file, as in CVPPP.
     """
     if dataset is not None:
-        return (TRUTH_NAMES[dataset](stem),)
-    return (*(name_of(stem) for name_of in TRUTH_NAMES.values()), stem)
+        return [TRUTH_NAMES[dataset](stem)]
+    return [*(name_of(stem) for name_of in TRUTH_NAMES.values()), stem]
 
 
-def find_labels(folder: Path, names: Iterable[tuple[str, ...]], option: str) -> list[Path]:
+def find_labels(
+    folder: Path, images: Iterable[PurePath], names: Callable[[str], Iterable[str]], option: str
+) -> list[Path]:
     """The label file of each image, searched in the folder and below.
+
+    Of several files of one name the one that lies in `folder` as the image does in its own counts,
+    else the one least deep.
 
     Args:
         folder: Where they lie.
-        names: For each image the names its file may have, without an ending; the first found
-            counts.
+        images: Paths of the images below their own folder, without an ending.
+        names: The names that an image's file may have, without an ending; the first found counts.
         option: What names the folder on the command line.
 
     Raises:
@@ -61,13 +68,23 @@ def find_labels(folder: Path, names: Iterable[tuple[str, ...]], option: str) -> 
     """
     if not folder.is_dir():
         raise UserError(f"{option} {folder}: there is no such folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    there = {path.stem: path for path in reversed(files)}
-    found = [next((there[n] for n in each if n in there), None) for each in names]
-    missing = [each for each, path in zip(names, found, strict=True) if path is None]
+    there = defaultdict(list)
+    for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            there[path.stem].append(path)
+    found, missing = [], []
+    for image in images:
+        place, wanted = folder / image.parent, list(names(image.name))
+        files = next((there[name] for name in wanted if name in there), [])
+        found += sorted(files, key=lambda path: path.parent != place)[:1]
+        if not files:
+            named = " or ".join(f"{image.with_name(name)}.png" for name in wanted)
+            missing.append(f"\n  {named}")
     if missing:
-        lines = "".join("\n  " + " or ".join(f"{n}.png" for n in each) for each in missing)
-        raise UserError(f"{option} {folder}: {len(missing)} of {len(found)} files missing:{lines}")
+        count = len(found) + len(missing)
+        raise UserError(
+            f"{option} {folder}: {len(missing)} of {count} files missing:{''.join(missing)}"
+        )
     return found
 
 
@@ -86,27 +103,35 @@ def read_truth(path: Path, dataset: str | None, things: str | None) -> np.ndarra
     return np.where(np.isin(label, wanted), INSTANCE_IGNORE, ids)
 
 
-def read_foreground(path: Path, things: str | None) -> np.ndarray:
+def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.ndarray:
     """Where a semantic label map has the class, or any thing, (H, W) bool.
 
-    Ids are those of our Cityscapes models (train ids); colours are the official ones. Another data
+    Of Cityscapes, ids are those of our models (train ids), colours the official ones. Another data
     set's class is asked for by its number; without a class, all but 0 and 255 are foreground.
 
     Raises:
-        UserError: If the file holds colours and the class is none of Cityscapes'.
+        UserError: If the file holds colours and the class is none of Cityscapes', or ids that are
+            no train ids where they must be.
     """
     label = read_label(path)
+    wanted = [thing for name, thing in THINGS.items() if things in (None, name)]
     if label.ndim == 3:
-        if things is not None and things not in THINGS:
+        if not wanted:
             raise UserError(
                 f"{path} holds colours, which are read as those of Cityscapes; --things-class is "
                 f"{things}, but must be one of {', '.join(THINGS)}"
             )
-        wanted = [thing.colour for name, thing in THINGS.items() if things in (None, name)]
-        return np.any([(label == colour).all(-1) for colour in wanted], axis=0)
-    if things is None:
+        return np.any([(label == thing.colour).all(-1) for thing in wanted], axis=0)
+    if not wanted:
+        return label == int(things)
+    if things is None and dataset != "cityscapes":
         return (label != 0) & (label != 255)
-    return label == (THINGS[things].train_id if things in THINGS else int(things))
+    if ((label >= TRAIN_IDS) & (label != 255)).any():
+        raise UserError(
+            f"{path} holds ids up to {label[label != 255].max()}, and must hold Cityscapes' train "
+            f"ids, 0 to {TRAIN_IDS - 1}, as inference.py --save ids writes them"
+        )
+    return np.isin(label, [thing.train_id for thing in wanted])
 
 
 def check_things(name: str | None) -> str | None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,43 +16,71 @@ NAMES = ("Lane_Accuracy", "Lane_FP", "Lane_FN")
 REACH = 20  # pixels across a lane within which a point is right
 MATCH = 0.85  # share of right points from which a lane is found
 COUNTED = 4  # lanes of an image; of more the worst is left out
+FORM = {
+    "raw_file": '"raw_file": "..."',
+    "lanes": '"lanes": [[x, ...], ...]',
+    "h_samples": '"h_samples": [y, ...]',
+}
 
 
-def read_frames(path: Path, keys: Iterable[str]) -> dict[str, dict]:
+def read_frames(path: Path, keys: Iterable[str] = ()) -> dict[str, dict]:
     """The frames of a file by raw_file, in the file's order.
 
     Args:
         path: File of JSON lines.
-        keys: What each line must hold besides raw_file.
+        keys: What each line must hold besides raw_file: "lanes", "h_samples".
 
     Raises:
         UserError: If it cannot be read, a line is no such frame, or a frame comes twice.
     """
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read as text: {error}") from error
     frames: dict[str, dict] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             frame = json.loads(line)
-        except json.JSONDecodeError as error:
+        except ValueError:
+            frame = None
+        if not is_frame(frame, keys):
+            entries = ", ".join(FORM[key] for key in ("raw_file", *keys))
+            every = " with an x for each y in every lane" if "lanes" in keys else ""
             raise UserError(
-                f"{path}, line {number} is not JSON ({error.msg}); each line is one frame"
-            ) from error
-        missing = [
-            key for key in ("raw_file", *keys) if not (isinstance(frame, dict) and key in frame)
-        ]
-        if missing:
-            raise UserError(f"{path}, line {number} has no {' and no '.join(missing)}")
+                f"{path} line {number} is not a frame of TuSimple: {{{entries}}}{every}"
+            )
         if frame["raw_file"] in frames:
-            raise UserError(f"{path}, line {number}: {frame['raw_file']} was there before")
+            raise UserError(
+                f"{path} line {number} lists {frame['raw_file']}, which is listed before; keep one"
+            )
         frames[frame["raw_file"]] = frame
     if not frames:
         raise UserError(f"{path} holds no frames")
     return frames
+
+
+def is_frame(data: Any, keys: Iterable[str]) -> bool:
+    """Whether a line of JSON holds raw_file and the keys, and what it holds is as it should be."""
+    if not isinstance(data, dict) or not {"raw_file", *keys} <= data.keys():
+        return False
+    lanes, heights = data.get("lanes", []), data.get("h_samples", [])
+    return (
+        isinstance(data["raw_file"], str)
+        and bool(Path(data["raw_file"]).name)
+        and isinstance(lanes, list)
+        and all(are_pixels(each) for each in (heights, *lanes))
+        and ("h_samples" not in data or all(len(lane) == len(heights) for lane in lanes))
+        and are_pixels([data.get("run_time", 0)])
+    )
+
+
+def are_pixels(values: Any) -> bool:
+    """Whether it is a list of finite numbers, none too large for a place in an image."""
+    return isinstance(values, list) and all(
+        type(value) in (int, float) and abs(value) < 2**31 for value in values
+    )
 
 
 def write_frames(path: Path, frames: Iterable[dict]) -> None:
