@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +25,28 @@ log = logging.getLogger("segforge")
 SHOWN = 10
 
 
-def check_dataset(dataset: BaseDataset) -> list[int]:
-    """Pixels of each class, after every file was read and every label found to be a class.
+class Checked(NamedTuple):
+    """What a look at every file found.
+
+    Attributes:
+        counts: Pixels of each class.
+        extremes: Indices of the lowest, highest, narrowest and widest image.
+    """
+
+    counts: list[int]
+    extremes: list[int]
+
+
+class Seen(NamedTuple):
+    """A sample, the pixels of each value of its label, and its height and width."""
+
+    entry: Entry
+    histogram: dict[int, int]
+    size: tuple[int, int]
+
+
+def check_dataset(dataset: BaseDataset) -> Checked:
+    """What every file holds, after all were read and every label found to be a class.
 
     The result is kept in `$XDG_CACHE_HOME/segforge` under a key of the data set's settings and its
     files' names, sizes and times.
@@ -37,8 +58,8 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
     cache = cache_file(dataset)
     if cache.is_file():
         try:
-            return json.loads(cache.read_text())["counts"]
-        except (ValueError, KeyError, OSError):
+            return Checked(**json.loads(cache.read_text()))
+        except (ValueError, TypeError, OSError):
             pass  # a damaged cache is made anew
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         entries = tqdm(
@@ -49,9 +70,9 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
             leave=False,
             disable=None,
         )
-        histograms, problems = merge(entries)
+        seen, problems = merge(entries)
     classes = len(dataset.classes)
-    problems += stray_values(dataset, histograms)
+    problems += stray_values(dataset, seen)
     if problems:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise UserError(
@@ -59,7 +80,7 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
             f"{'problem' if len(problems) == 1 else 'problems'} in "
             f"{dataset.data_dir}:\n  " + "\n  ".join(problems[:SHOWN] + more)
         )
-    counts = [sum(found.get(c, 0) for _, found in histograms) for c in range(classes)]
+    counts = [sum(each.histogram.get(c, 0) for each in seen) for c in range(classes)]
     absent = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if absent and "semantic" in dataset.targets:
         log.warning(
@@ -67,16 +88,19 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
         )
     if "instance" in dataset.targets:
         hint_at_classes(dataset)
+    sizes = np.array([each.size for each in seen])
+    extremes = {int(index) for index in (*sizes.argmin(0), *sizes.argmax(0))}
+    checked = Checked(counts, sorted(extremes))
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps({"counts": counts}))
+        cache.write_text(json.dumps(checked._asdict()))
     except OSError:
         pass  # a read-only home only costs the time of looking again
-    return counts
+    return checked
 
 
-def look(dataset: BaseDataset, entry: Entry) -> tuple[Entry, dict[int, int]] | str:
-    """The label histogram of one sample, or the sentence that says what is wrong with it."""
+def look(dataset: BaseDataset, entry: Entry) -> Seen | str:
+    """What one sample holds, or the sentence that says what is wrong with it."""
     try:
         sample = dataset.read(entry)
     except UserError as error:
@@ -87,30 +111,31 @@ def look(dataset: BaseDataset, entry: Entry) -> tuple[Entry, dict[int, int]] | s
             "inference.py predicts it"
         )
     if "semantic" not in sample.maps:
-        return entry, {}
+        return Seen(entry, {}, sample.image.shape[:2])
     values, counts = np.unique(sample.maps["semantic"], return_counts=True)
-    return entry, dict(zip(values.tolist(), counts.tolist(), strict=True))
+    histogram = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return Seen(entry, histogram, sample.image.shape[:2])
 
 
-def merge(results: Iterable) -> tuple[list[tuple[Entry, dict[int, int]]], list[str]]:
-    histograms, problems = [], []
+def merge(results: Iterable[Seen | str]) -> tuple[list[Seen], list[str]]:
+    seen, problems = [], []
     for result in results:
-        (problems if isinstance(result, str) else histograms).append(result)
-    return histograms, problems
+        (problems if isinstance(result, str) else seen).append(result)
+    return seen, problems
 
 
-def stray_values(dataset: BaseDataset, histograms: list[tuple[Entry, dict[int, int]]]) -> list[str]:
+def stray_values(dataset: BaseDataset, seen: list[Seen]) -> list[str]:
     """A sentence for each file whose label holds a value that is neither a class nor ignored."""
     classes, ignore = len(dataset.classes), dataset.ignore_index
-    seen = {value for _, found in histograms for value in found}
-    if classes == 2 and seen == {0, 255} and ignore == 255:
+    values = {value for each in seen for value in each.histogram}
+    if classes == 2 and values == {0, 255} and ignore == 255:
         return [
             "every label file holds 0 and 255 alone, and 255 is ignored: for masks whose 255 "
             'is the class 1, add "remap": {"255": 1}'
         ]
     problems = []
-    for entry, found in histograms:
-        stray = {v: n for v, n in found.items() if v != ignore and not 0 <= v < classes}
+    for entry, histogram, _ in seen:
+        stray = {v: n for v, n in histogram.items() if v != ignore and not 0 <= v < classes}
         for value, count in stray.items():
             problems.append(
                 f"{entry.label or entry.name}: label value {value} ({count} pixels) is not "

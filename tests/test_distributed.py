@@ -12,7 +12,7 @@ from processes import run_many, train_words
 from test_metrics import about, ignored_by
 from test_train import newest_run, rows, same, train_run, write
 
-from base.base_dataloader import BlockSampler, EpochSampler
+from base.samplers import BlockSampler, EpochSampler
 from dataloaders import DATASETS
 from trainer import TRAINERS
 from utils import checkpoint, distributed
