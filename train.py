@@ -73,10 +73,12 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
         seed=config["seed"],
     )
     config = with_defaults({**config, "ignore_index": train_set.ignore_index})
-    counts = check_dataset(train_set)
+    checked = check_dataset(train_set)
     train_loader = make_loader(config["train_loader"], train_set, True, config["seed"], limit)
 
-    loss = WeightedSum(config["loss"], len(train_set.classes), train_set.ignore_index, counts)
+    loss = WeightedSum(
+        config["loss"], len(train_set.classes), train_set.ignore_index, checked.counts
+    )
     sections = [*loss.reads, *config["metric"]]
     require_targets(sections, train_set.targets, type(train_set).__name__)
     identity = {
@@ -95,7 +97,7 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
         model = MODELS.build(config["arch"], out_channels=loss.out_channels)
         if config["init_from"]:
             start_from(model, config["init_from"], identity)
-    try_shapes(model, train_loader, loss.out_channels)
+    try_shapes(model, train_loader, loss.out_channels, checked.extremes)
 
     if config["use_synch_bn"]:
         model = with_synch_bn(model, devices[0])

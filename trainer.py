@@ -15,6 +15,12 @@ class Trainer(BaseTrainer):
     """The model's outputs against the batch's target: any task with one network."""
 
     def step(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        if hasattr(self.model, "update_teacher"):
+            raise UserError(
+                f"Trainer would never move the teacher of {type(self.model).__name__}; set "
+                'trainer.type to "MeanTeacherTrainer", and add {"type": "SecondView"} to '
+                '"transforms"'
+            )
         outputs = self.network(batch["image"])
         return self.loss(outputs, batch["target"]), outputs
 
@@ -37,8 +43,7 @@ class MeanTeacherTrainer(BaseTrainer):
                 f"MeanTeacherTrainer needs a teacher, which {type(self.model).__name__} has not; "
                 'put it into {"type": "MeanTeacher", "args": {"model": ...}}'
             )
-        second = batch["image2"].to(self.device, memory_format=self.memory_format)
-        outputs = self.network(batch["image"], second)
+        outputs = self.network(batch["image"], batch["image2"])
         return self.loss(outputs, batch["target"]), outputs
 
     def after_update(self) -> None:

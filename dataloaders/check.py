@@ -7,11 +7,12 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from base.base_dataset import BaseDataset
 from dataloaders.survey.faults import doubts, faults
 from dataloaders.survey.hints import hints
-from dataloaders.survey.look import class_pixels, survey
+from dataloaders.survey.look import Look, class_pixels, survey
 from utils.errors import UserError
 from utils.fingerprint import files_of, settings_of, stamp
 
@@ -20,8 +21,20 @@ log = logging.getLogger("segforge")
 SHOWN = 10
 
 
-def check_dataset(dataset: BaseDataset) -> list[int]:
-    """Pixels of each class, after every file was read and every label found to be a class.
+class Checked(NamedTuple):
+    """What a look at every file found.
+
+    Attributes:
+        counts: Pixels of each class.
+        extremes: Indices of the lowest, highest, narrowest and widest image.
+    """
+
+    counts: list[int]
+    extremes: list[int]
+
+
+def check_dataset(dataset: BaseDataset) -> Checked:
+    """What every file holds, after all were read and every label found to be a class.
 
     The result is kept in `$XDG_CACHE_HOME/segforge` under a key of the data set's settings and its
     files' names, sizes and times.
@@ -31,8 +44,8 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
             whose labels hold values that are no class; and what would mend it.
     """
     try:
-        return json.loads(cache_file(dataset).read_text())["counts"]
-    except (ValueError, KeyError, OSError):
+        return Checked(**json.loads(cache_file(dataset).read_text()))
+    except (ValueError, TypeError, OSError):
         pass  # not looked at yet, or damaged
     looks = survey(dataset)
     found = faults(dataset, looks)
@@ -48,19 +61,24 @@ def check_dataset(dataset: BaseDataset) -> list[int]:
         )
     for doubt in doubts(dataset, looks):
         log.warning("%s: %s", name, doubt)
-    counts = class_pixels(looks, len(dataset.classes))
-    remember(dataset, counts)
-    return counts
+    return remember(dataset, looks)
 
 
-def remember(dataset: BaseDataset, counts: list[int]) -> None:
+def remember(dataset: BaseDataset, looks: list[Look]) -> Checked:
     """Keep what a look at sound files found, so that `check_dataset` need not look again."""
+    extremes = {
+        choose(range(len(looks)), key=lambda index: looks[index].size[side])
+        for choose in (min, max)
+        for side in (0, 1)
+    }
+    checked = Checked(class_pixels(looks, len(dataset.classes)), sorted(extremes))
     cache = cache_file(dataset)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps({"counts": counts}))
+        cache.write_text(json.dumps(checked._asdict()))
     except OSError:
         pass  # a read-only home only costs the time of looking again
+    return checked
 
 
 def cache_file(dataset: BaseDataset) -> Path:

@@ -526,10 +526,11 @@ def test_list_file(data, refuse_data):
     refuse_data(section, data / "train.txt", "line 3", "there is no file", data / "images/c.png")
 
 
-def test_images_of_different_size_in_a_batch(data, refuse_data):
-    refuse_data(
-        folder_data(data, [(32, 32), (40, 48)]), "differ in size", "32x32", "48x40", '"crop_size"'
-    )
+@pytest.mark.parametrize("alike", [1, 3])
+def test_images_of_different_size_in_a_batch(alike, data, refuse_data):
+    """Also where the first batch has images of one size."""
+    section = folder_data(data, [(32, 32)] * alike + [(40, 48)])
+    refuse_data(section, "differ in size", "32x32", "48x40", '"crop_size"')
 
 
 # ---------------------------------------------------------------- weights

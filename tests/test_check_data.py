@@ -118,7 +118,7 @@ def test_numbers_of_a_sound_data_set(root, check, tmp_path):
 def test_train_need_not_look_again(root, check, monkeypatch):
     check(train=section(root, "train"), val=section(root, "val"))
     monkeypatch.setattr("dataloaders.check.survey", None)
-    assert check_dataset(build(root)) == [6 * 256] * 3
+    assert check_dataset(build(root)).counts == [6 * 256] * 3
 
 
 def test_only_the_loaders_asked_for(root, check):

@@ -9,7 +9,8 @@ import torch
 from layouts import LAYOUTS, camvid
 from PIL import Image
 
-from base.base_dataloader import BaseDataLoader, EpochSampler
+from base.base_dataloader import BaseDataLoader
+from base.samplers import EpochSampler
 from dataloaders import DATASETS, Folder, make_dataset, make_loader
 from dataloaders.check import check_dataset
 from utils.errors import UserError
@@ -245,10 +246,10 @@ def test_shapes_with_both_targets_and_a_void_rim():
 
 def test_check_counts_and_remembers(tmp_path, monkeypatch):
     data = folder(make_folder(tmp_path))
-    counts = check_dataset(data)
-    assert counts == (3 * np.bincount(ids().ravel(), minlength=3)).tolist()
+    checked = check_dataset(data)
+    assert checked.counts == (3 * np.bincount(ids().ravel(), minlength=3)).tolist()
     monkeypatch.setattr(Folder, "read", None)  # reading again would fail
-    assert check_dataset(data) == counts
+    assert check_dataset(data) == checked
     (tmp_path / "labels" / "0.png").touch()
     with pytest.raises(TypeError):
         check_dataset(data)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from processes import group_normed, run_many, train_words  # noqa: F401 - one is a fixture
+from test_metrics import about, ignored_by
 from test_train import newest_run, rows, same, train_run, write
 
-from base.base_dataloader import BlockSampler, EpochSampler
+from base.samplers import BlockSampler, EpochSampler
 from dataloaders import DATASETS
 from trainer import TRAINERS
 from utils import checkpoint, distributed
@@ -62,22 +63,29 @@ def test_a_batch_without_an_image_for_each_process_is_refused():
 # scores
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_metrics_that_counted_apart_merge_into_one(name):
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [*((name, {}) for name in METRICS), ("InstanceScores", {"scores": "objectness"})],
+)
+def test_metrics_that_counted_apart_merge_into_one(name, args):
     """Every metric says in `counted` what holds its counts; four images, counted in two places."""
-    args = {"num_classes": 3, "ignore_index": 255}
-    whole, *parts = (METRICS.build({"type": name}, **args) for _ in range(3))
+    spec, known = {"type": name, "args": args}, {"num_classes": 3, "ignore_index": ignored_by(name)}
+    whole, *parts = (METRICS.build(spec, **known) for _ in range(3))
     torch.manual_seed(0)
     for part in parts:
         for _ in range(2):
             truth = torch.randint(0, 3, (1, 16, 16))
-            truth[:, :2] = 255
-            scores = torch.randn(1, 3, 16, 16)
+            truth[:, :2] = known["ignore_index"]
+            outputs = {"out": torch.randn(1, 3, 16, 16), "objectness": torch.randn(1, 1, 16, 16)}
             for metric in (whole, part):
-                metric.update(scores.argmax(1), truth, {"out": scores}, [{}])
-    merged = METRICS.build({"type": name}, **args)
+                metric.update(outputs["out"].argmax(1), truth, outputs, about(truth))
+    fresh = METRICS.build(spec, **known)
+    merged = METRICS.build(spec, **known)
     merged.merge([part.state() for part in parts])
     assert same(merged.compute(), whole.compute())
+    assert not same(merged.compute(), fresh.compute())  # something was counted
+    for name in vars(whole).keys() - set(whole.counted):
+        assert same(vars(whole)[name], vars(fresh)[name]), f"{name} holds counts too"
 
 
 def test_a_group_of_metrics_merges():

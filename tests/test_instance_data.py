@@ -223,7 +223,7 @@ def test_real_cvppp(real_data):
     assert sample.image.shape == (530, 500, 3)
     leaves = numbers(sample.maps["instance"])
     assert leaves == list(range(len(leaves))) and 12 <= len(leaves) <= 21
-    assert check_dataset(data)[1] / 265000 / 20 == pytest.approx(0.15, abs=0.05)
+    assert check_dataset(data).counts[1] / 265000 / 20 == pytest.approx(0.15, abs=0.05)
 
 
 # --- DSB2018 --------------------------------------------------------------------------------------

@@ -230,3 +230,10 @@ def test_a_model_without_a_teacher_is_refused(two_views, tmp_path):
     trainer = build(two_views | {"arch": SMALL}, tmp_path, [CPU])
     with pytest.raises(UserError, match="needs a teacher, which Small has not; put it into"):
         trainer.try_step()
+
+
+def test_a_trainer_that_would_leave_the_teacher_behind_is_refused(two_views, tmp_path):
+    two_views["trainer"]["type"] = "Trainer"
+    trainer = build(two_views, tmp_path, [CPU])
+    with pytest.raises(UserError, match='never move the teacher.*"MeanTeacherTrainer"'):
+        trainer.try_step()

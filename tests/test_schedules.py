@@ -20,7 +20,7 @@ from models import MODELS
 from utils import checkpoint
 from utils.errors import UserError
 from utils.interrupt import Interrupted
-from utils.optimizers import OPTIMIZERS, make_optimizer
+from utils.optimizers import OPTIMIZERS, fused, make_optimizer
 from utils.schedulers import SCHEDULERS
 
 ROOT = Path(__file__).parent.parent
@@ -461,6 +461,21 @@ def test_norms_and_biases_can_be_spared():
 def test_torchs_optimizers_build(name):
     optimizer = make_optimizer({"type": name, "args": {"lr": 0.01}}, unet())
     assert isinstance(optimizer, torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "devices", "expected"),
+    [
+        ("AdamW", {}, {"cuda"}, {"fused": True}),
+        ("SGD", {"lr": 0.1}, {"cuda"}, {"lr": 0.1, "fused": True}),
+        ("AdamW", {}, {"cpu"}, {}),
+        ("RMSprop", {}, {"cuda"}, {}),
+        ("Adam", {"foreach": True}, {"cuda"}, {"foreach": True}),
+        ("Adam", {"fused": False}, {"cuda"}, {"fused": False}),
+    ],
+)
+def test_on_gpus_one_kernel_updates_all_weights(name, args, devices, expected):
+    assert fused(OPTIMIZERS[name], args, devices) == expected
 
 
 def test_torchs_own_refusals_are_users_errors():

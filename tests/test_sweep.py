@@ -32,6 +32,14 @@ def test_a_sweep_written_otherwise_is_refused(text):
         grid([text])
 
 
+def test_two_points_of_one_name_are_refused():
+    """They would share a folder, and the second would go on with the first's run."""
+    with pytest.raises(UserError, match="two points are called monitor=-max-a;"):
+        grid(['trainer.monitor=["max a", "max/a"]'])
+    with pytest.raises(UserError, match="two points are called seed=0;"):
+        grid(["seed=[0, 0]"])
+
+
 def test_the_table_by_hand():
     """0.4 and 0.6 have the mean 0.5 and the deviation sqrt(0.02) = 0.1414."""
     found = [({"a.lr": 0.1, "seed": s}, score) for s, score in enumerate((0.4, 0.6))]

@@ -25,7 +25,7 @@ from dataloaders.check import remember  # noqa: E402
 from dataloaders.files import noting_unpaired  # noqa: E402
 from dataloaders.survey.faults import Fault, doubts, duplicates, faults, repeats  # noqa: E402
 from dataloaders.survey.hints import Hint, hints  # noqa: E402
-from dataloaders.survey.look import Look, class_pixels, survey  # noqa: E402
+from dataloaders.survey.look import Look, survey  # noqa: E402
 from dataloaders.survey.pictures import Exhibit, exhibits, titles  # noqa: E402
 from dataloaders.survey.summary import summary  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
@@ -94,7 +94,7 @@ def look_at(section: dict, ignore_index: int | None) -> Part:
     part.doubts = doubts(part.dataset, part.looks) + repeats(part.looks)
     part.hints = hints(part.dataset, part.looks)
     if not part.faults:
-        remember(part.dataset, class_pixels(part.looks, len(part.dataset.classes)))
+        remember(part.dataset, part.looks)
     return part
 
 

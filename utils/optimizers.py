@@ -36,6 +36,8 @@ OPTIMIZERS = Registry("optimizer", supplied=("params",), beside=optimizer_option
 # LBFGS steps through a closure, SparseAdam and Muon take none but sparse or 2-D parameters
 UNFIT = (Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam, getattr(torch.optim, "Muon", None))
 
+FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # on GPUs
+
 for _, cls in inspect.getmembers(torch.optim, inspect.isclass):
     if issubclass(cls, Optimizer) and cls not in UNFIT:
         OPTIMIZERS.register(cls)
@@ -71,10 +73,21 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
             group["weight_decay"] = 0.0
         listed.append(group)
     try:
-        spec = {"type": section["type"], "args": section.get("args", {})}
+        args = section.get("args", {})
+        on = {parameter.device.type for group in groups.values() for parameter in group}
+        spec = {"type": section["type"], "args": fused(OPTIMIZERS[section["type"]], args, on)}
         return OPTIMIZERS.build(spec, params=listed)
     except RuntimeError as error:  # arguments that exclude each other
         raise UserError(f"optimizer {section['type']}: {error}") from error
+
+
+def fused(cls: type[Optimizer], args: dict, devices: set[str]) -> dict:
+    """The arguments, with one kernel for all weights where torch has it and nothing speaks against
+    it."""
+    chosen = {"fused", "foreach", "differentiable"} & args.keys()
+    if cls not in FUSED or devices != {"cuda"} or chosen:
+        return args
+    return {**args, "fused": True}
 
 
 def default_lr(section: dict) -> float:

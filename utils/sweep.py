@@ -26,7 +26,7 @@ def grid(texts: list[str]) -> list[Point]:
         texts: "a.b=[value, ...]" each, a JSON list of at least one value.
 
     Raises:
-        UserError: If one is written otherwise, or a key comes twice.
+        UserError: If one is written otherwise, a key comes twice, or two points have one name.
     """
     axes: dict[str, list] = {}
     for text in texts:
@@ -40,7 +40,12 @@ def grid(texts: list[str]) -> list[Point]:
         if key in axes:
             raise UserError(f"--sweep {key} is given twice; put all its values into one list")
         axes[key] = values
-    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    points = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    titles = [title(point) for point in points]
+    double = next((name for name in titles if titles.count(name) > 1), None)
+    if double is not None:
+        raise UserError(f"--sweep: two points are called {double}; give values that differ in it")
+    return points
 
 
 def title(point: Point) -> str:

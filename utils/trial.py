@@ -12,7 +12,12 @@ from base.base_model import BaseModel
 from utils.errors import UserError
 
 
-def try_shapes(model: BaseModel, loader: BaseDataLoader, channels: dict[str, int] | int) -> None:
+def try_shapes(
+    model: BaseModel,
+    loader: BaseDataLoader,
+    channels: dict[str, int] | int,
+    extremes: list[int],
+) -> None:
     """Run the shapes of the smallest training batch through a copy of the model on torch's meta
     device.
 
@@ -20,13 +25,17 @@ def try_shapes(model: BaseModel, loader: BaseDataLoader, channels: dict[str, int
         model: In any mode.
         loader: Of the training data.
         channels: What the loss asks of the model.
+        extremes: Indices of samples whose images may be of another size than the first batch's.
 
     Raises:
         UserError: If the images of a batch differ in size, have other channels than the model
             reads, or leave a norm layer one value per channel; or if an output is missing or of
             another size.
     """
-    batch = stack([loader.dataset[key] for key in next(iter(loader.order))])
+    keys = next(iter(loader.order))
+    if len(keys) > 1 and not loader.order.limit:
+        keys += [(0, index) for index in extremes]
+    batch = stack([loader.dataset[key] for key in keys])
     if isinstance(batch, UserError):
         raise batch
     channel, height, width = batch["image"].shape[1:]

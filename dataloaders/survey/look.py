@@ -25,7 +25,7 @@ class Look:
         entry: The sample.
         problem: Why it cannot be read; the rest is empty then.
         labelled: It has every target of its data set.
-        size: "width x height" of its image.
+        size: Height and width of its image.
         values: Pixels of each semantic label.
         areas: Pixels of each object.
         picture: Digest of the image's pixels, equal for equal pictures in whatever format.
@@ -34,7 +34,7 @@ class Look:
     entry: Entry
     problem: str | None = None
     labelled: bool = True
-    size: str = ""
+    size: tuple[int, int] = (0, 0)
     values: dict[int, int] = field(default_factory=dict)
     areas: tuple[int, ...] = ()
     picture: bytes = b""
@@ -81,7 +81,7 @@ def look(dataset: BaseDataset, entry: Entry) -> Look:
     return Look(
         entry,
         labelled=all(name in sample.maps for name in dataset.targets),
-        size=f"{sample.image.shape[1]}x{sample.image.shape[0]}",
+        size=sample.image.shape[:2],
         values=values,
         areas=areas,
         picture=digest(sample.image),

@@ -17,7 +17,7 @@ PERCENTILES = (0, 5, 50, 95, 100)
 
 def summary(dataset: BaseDataset, looks: list[Look]) -> dict[str, Any]:
     """Counts and sizes of images; of its targets the classes, the objects, or both."""
-    sizes = Counter(look.size for look in looks if look.size)
+    sizes = Counter("{1}x{0}".format(*look.size) for look in looks if look.problem is None)
     found: dict[str, Any] = {
         "data_set": type(dataset).__name__,
         "split": dataset.split,

@@ -65,6 +65,7 @@ class InstanceScores(BaseMetric):
     """
 
     target = "instance"
+    counted = ("sums", "images", "counts", "ranked", "negative")
 
     def __init__(self, num_classes: int, ignore_index: int, scores: str | None = None):
         refuse_class(ignore_index, num_classes)

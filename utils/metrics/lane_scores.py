@@ -44,6 +44,7 @@ class LaneScores(BaseMetric):
     """
 
     target = "instance"
+    counted = ("sums", "images", "negative")
 
     def __init__(self, num_classes: int, ignore_index: int):
         refuse_class(ignore_index, num_classes)
