@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 from dataloaders import make_dataset, make_loader
-from utils import cache
+from dataloaders.combine import Combined
+from utils import cache, image_io
 from utils.cache import CacheError, SampleCache
 from utils.errors import UserError
+from utils.fingerprint import code_of, settings_of
 from utils.image_io import write_png
 from utils.sample import Entry, Sample
 
@@ -121,6 +124,49 @@ def test_other_settings_have_another_cache(tmp_path):
     assert again.cache.folder == first.cache.folder, "augmentation comes after it"
 
 
+MINE = """
+from base.base_dataset import BaseDataset
+from utils.sample import Entry
+
+SHIFT = 1
+
+class Mine(BaseDataset):
+    classes, palette = ["a"], [[0, 0, 0]]
+
+    def list_entries(self):
+        return [Entry("x")]
+"""
+
+
+def test_other_code_has_another_cache(tmp_path, monkeypatch):
+    """Also code beside the class, and that of the parts of a combination."""
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "my_dataset.py"
+    file.write_text(MINE)
+    mine = importlib.import_module("my_dataset").Mine(None, None)
+    both = Combined([], [mine, mine], 255)
+    before = settings_of(mine), settings_of(both)
+    assert before == (settings_of(mine), settings_of(both))
+    file.write_text(MINE.replace("SHIFT = 1", "SHIFT = 2"))
+    assert settings_of(mine) != before[0] and settings_of(both) != before[1]
+    assert Path(image_io.__file__) in code_of(type(mine))
+
+
+def test_repeated_samples_are_kept_once(tmp_path):
+    write_files(tmp_path)
+    inner = {"data_dir": str(tmp_path), "classes": ["a", "b", "c"]}
+    args = {"dataset": {"type": "Folder", "args": inner}, "times": 3}
+    kept = {"cache": "disk", "cache_dir": str(tmp_path / "kept")}
+    plain, cached = (
+        make_dataset({"type": "Repeat", "args": {**args, **more}}, None) for more in ({}, kept)
+    )
+    for _ in range(2):
+        for index in (0, 6, 12, 17):
+            one, other = plain[index], cached[index]
+            assert one["name"] == other["name"] and torch.equal(one["image"], other["image"])
+    assert len(files(tmp_path / "kept")) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x05", b"\x05\0\0\0\0\0\0\0xxxxx"])
 def test_damaged_files_are_made_again(tmp_path, damage):
     write_files(tmp_path)
@@ -181,7 +227,8 @@ def test_no_room(tmp_path):
 MEMORY = """
 import sys
 from pathlib import Path
-from utils import cache
+from dataloaders.combine import Combined
+from utils import cache, image_io
 cache.SHARED_MEMORY = Path(sys.argv[1])
 folder = cache.shared_folder("key")
 folder.mkdir(exist_ok=True)
