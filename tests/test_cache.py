@@ -230,7 +230,7 @@ from pathlib import Path
 from dataloaders.combine import Combined
 from utils import cache, image_io
 cache.SHARED_MEMORY = Path(sys.argv[1])
-folder = cache.shared_folder("key")
+folder = cache.shared_folder(sys.argv[3])
 folder.mkdir(exist_ok=True)
 (folder / sys.argv[2]).write_text("")
 print("ready", flush=True)
@@ -238,18 +238,40 @@ sys.stdin.readline()
 """
 
 
-def test_shared_memory_is_given_back_by_the_last(tmp_path):
-    def start(name: str) -> subprocess.Popen:
-        words = [sys.executable, "-c", MEMORY, str(tmp_path), name]
+@pytest.fixture
+def start(tmp_path):
+    """Start a process that keeps a file in a folder of shared memory until its input ends."""
+    started = []
+
+    def start(name: str, key: str = "key") -> subprocess.Popen:
+        words = [sys.executable, "-c", MEMORY, str(tmp_path), name, key]
         process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
         assert process.stdout.readline() == b"ready\n"
         return process
 
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_shared_memory_is_given_back_by_the_last(tmp_path, start):
     one, two = start("one"), start("two")
     one.communicate(b"\n")
     assert [p.name for p in files(tmp_path)] == ["one", "two"], "two still reads them"
     two.communicate(b"\n")
     assert not files(tmp_path)
+
+
+def test_shared_memory_of_a_killed_run_is_given_back_by_the_next(tmp_path, start):
+    killed = start("killed", "key")
+    killed.kill()
+    killed.wait()
+    assert [p.name for p in files(tmp_path)] == ["killed"]
+    start("reading", "another")
+    start("next", "a third")
+    assert sorted(p.name for p in files(tmp_path)) == ["next", "reading"]
 
 
 def test_no_shared_memory(tmp_path, monkeypatch):
