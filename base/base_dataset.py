@@ -138,11 +138,15 @@ class BaseDataset(Dataset, ABC):
         """Fill values for what lies outside an image."""
         return {name: ignored_label(name, self.ignore_index) for name in self.targets}
 
+    def load(self, entry: Entry) -> Sample:
+        """The sample as `read` gives it, from the cache where there is one."""
+        return self.cache.get(entry, self.read) if self.cache else self.read(entry)
+
     def sample(self, key: int | tuple[int, int]) -> Sample:
         """The augmented sample before it becomes tensors; key is an index or (epoch, index)."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         entry = self.entries[index]
-        sample = self.cache.get(entry, self.read) if self.cache else self.read(entry)
+        sample = self.load(entry)
         sample.meta["size"] = sample.image.shape[:2]
         if self.transform is not None:
             scale = np.iinfo(sample.image.dtype).max

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
+import numpy as np
 from torch.utils.data import ConcatDataset
 
 from base.base_dataset import DATASETS, BaseDataset
+from utils.cache import SampleCache
 from utils.errors import UserError
+from utils.normalization import Normalization
 from utils.registry import Positive
 from utils.sample import Entry, Sample
 
@@ -49,9 +53,22 @@ class Combined(BaseDataset):
 
     def read(self, entry: Entry) -> Sample:
         number, name = entry.name.split("/", 1)
-        sample = self.parts.datasets[int(number)].read(entry._replace(name=name))
+        sample = self.parts.datasets[int(number)].load(entry._replace(name=name))
         sample.name = entry.name
         return sample
+
+    def prepare(
+        self,
+        transform: Callable[[Sample, np.random.Generator], Sample] | None,
+        normalization: Normalization,
+        seed: int = 0,
+        cache: SampleCache | None = None,
+    ) -> None:
+        """As of any data set; each part keeps its own samples, so those of Repeat are kept once."""
+        super().prepare(transform, normalization, seed)
+        for number, part in enumerate(self.parts.datasets):
+            kept = cache and SampleCache(cache.folder / str(number))
+            part.prepare(None, part.normalization, cache=kept)
 
 
 @DATASETS.register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 from dataloaders import make_dataset, make_loader
-from utils import cache
+from dataloaders.combine import Combined
+from utils import cache, image_io
 from utils.cache import CacheError, SampleCache
 from utils.errors import UserError
+from utils.fingerprint import code_of, settings_of
 from utils.image_io import write_png
 from utils.sample import Entry, Sample
 
@@ -121,6 +124,49 @@ def test_other_settings_have_another_cache(tmp_path):
     assert again.cache.folder == first.cache.folder, "augmentation comes after it"
 
 
+MINE = """
+from base.base_dataset import BaseDataset
+from utils.sample import Entry
+
+SHIFT = 1
+
+class Mine(BaseDataset):
+    classes, palette = ["a"], [[0, 0, 0]]
+
+    def list_entries(self):
+        return [Entry("x")]
+"""
+
+
+def test_other_code_has_another_cache(tmp_path, monkeypatch):
+    """Also code beside the class, and that of the parts of a combination."""
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "my_dataset.py"
+    file.write_text(MINE)
+    mine = importlib.import_module("my_dataset").Mine(None, None)
+    both = Combined([], [mine, mine], 255)
+    before = settings_of(mine), settings_of(both)
+    assert before == (settings_of(mine), settings_of(both))
+    file.write_text(MINE.replace("SHIFT = 1", "SHIFT = 2"))
+    assert settings_of(mine) != before[0] and settings_of(both) != before[1]
+    assert Path(image_io.__file__) in code_of(type(mine))
+
+
+def test_repeated_samples_are_kept_once(tmp_path):
+    write_files(tmp_path)
+    inner = {"data_dir": str(tmp_path), "classes": ["a", "b", "c"]}
+    args = {"dataset": {"type": "Folder", "args": inner}, "times": 3}
+    kept = {"cache": "disk", "cache_dir": str(tmp_path / "kept")}
+    plain, cached = (
+        make_dataset({"type": "Repeat", "args": {**args, **more}}, None) for more in ({}, kept)
+    )
+    for _ in range(2):
+        for index in (0, 6, 12, 17):
+            one, other = plain[index], cached[index]
+            assert one["name"] == other["name"] and torch.equal(one["image"], other["image"])
+    assert len(files(tmp_path / "kept")) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x05", b"\x05\0\0\0\0\0\0\0xxxxx"])
 def test_damaged_files_are_made_again(tmp_path, damage):
     write_files(tmp_path)
@@ -181,9 +227,10 @@ def test_no_room(tmp_path):
 MEMORY = """
 import sys
 from pathlib import Path
-from utils import cache
+from dataloaders.combine import Combined
+from utils import cache, image_io
 cache.SHARED_MEMORY = Path(sys.argv[1])
-folder = cache.shared_folder("key")
+folder = cache.shared_folder(sys.argv[3])
 folder.mkdir(exist_ok=True)
 (folder / sys.argv[2]).write_text("")
 print("ready", flush=True)
@@ -191,18 +238,40 @@ sys.stdin.readline()
 """
 
 
-def test_shared_memory_is_given_back_by_the_last(tmp_path):
-    def start(name: str) -> subprocess.Popen:
-        words = [sys.executable, "-c", MEMORY, str(tmp_path), name]
+@pytest.fixture
+def start(tmp_path):
+    """Start a process that keeps a file in a folder of shared memory until its input ends."""
+    started = []
+
+    def start(name: str, key: str = "key") -> subprocess.Popen:
+        words = [sys.executable, "-c", MEMORY, str(tmp_path), name, key]
         process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
         assert process.stdout.readline() == b"ready\n"
         return process
 
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_shared_memory_is_given_back_by_the_last(tmp_path, start):
     one, two = start("one"), start("two")
     one.communicate(b"\n")
     assert [p.name for p in files(tmp_path)] == ["one", "two"], "two still reads them"
     two.communicate(b"\n")
     assert not files(tmp_path)
+
+
+def test_shared_memory_of_a_killed_run_is_given_back_by_the_next(tmp_path, start):
+    killed = start("killed", "key")
+    killed.kill()
+    killed.wait()
+    assert [p.name for p in files(tmp_path)] == ["killed"]
+    start("reading", "another")
+    start("next", "a third")
+    assert sorted(p.name for p in files(tmp_path)) == ["next", "reading"]
 
 
 def test_no_shared_memory(tmp_path, monkeypatch):

@@ -157,10 +157,12 @@ def test_warp_is_its_parts():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_labels_are_the_nearest_pixel(seed):
-    """Against the inverse map in float64, for ids that need all 32 bits."""
+@pytest.mark.parametrize("dtype, border", [(np.int32, -1), (np.uint8, 255), (np.uint8, -1)])
+def test_labels_are_the_nearest_pixel(seed, dtype, border):
+    """Against the inverse map in float64, for ids that need all bits."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(-(2**31), 2**31, (90, 120)).astype(np.int32)
+    limits = np.iinfo(dtype)
+    labels = rng.integers(limits.min, limits.max, (90, 120), dtype, endpoint=True)
     matrix = shift(*rng.uniform(-30, 20, 2)) @ about(
         60, 45, turn(rng.uniform(-180, 180)) @ stretch(*rng.uniform(0.4, 2.5, 2))
     )
@@ -169,8 +171,9 @@ def test_labels_are_the_nearest_pixel(seed):
     on_edge = np.minimum(abs(columns - columns.round()), abs(rows - rows.round())) < 1e-3
     columns, rows = np.floor(columns).astype(int), np.floor(rows).astype(int)
     inside = (columns >= 0) & (columns < 120) & (rows >= 0) & (rows < 90)
-    expected = np.where(inside, labels[rows.clip(0, 89), columns.clip(0, 119)], -1)
-    found = warp_labels(labels, matrix, (80, 100), -1).ravel()
+    expected = np.where(inside, labels.astype(int)[rows.clip(0, 89), columns.clip(0, 119)], border)
+    found = warp_labels(labels, matrix, (80, 100), border).ravel()
+    assert found.dtype == np.int32
     assert on_edge.mean() < 0.05 and np.array_equal(found[~on_edge], expected[~on_edge])
 
 
@@ -208,9 +211,9 @@ def zone_plate(side=480) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degrees", [0.0, 7.0])
-@pytest.mark.parametrize("scale", [0.15, 0.3, 0.45, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("scale", [0.15, 0.3, 0.45, 0.5, 0.6, 0.75, 0.9])
 def test_shrinking_is_no_worse_than_area_averaging_then_rotation(scale, degrees):
-    """The measure is the mean of 12 x 12 samples a pixel."""
+    """The truth is the mean of 12 x 12 bilinear samples a pixel."""
     image, side = zone_plate(), 480
     small = round(side * scale)
     crop = (small // 2, small // 2)
@@ -234,7 +237,7 @@ def test_shrinking_is_no_worse_than_area_averaging_then_rotation(scale, degrees)
     def error(picture):
         return np.sqrt(((picture - truth) ** 2).mean())
 
-    assert error(ours) <= max(error(peer), 3.0), "3 of 255 where area averaging is all but exact"
+    assert error(ours) <= error(peer)
 
 
 # --- crops that one class fills -------------------------------------------------------------------

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import numpy as np
 
@@ -167,21 +167,27 @@ def make_cache(
 
 
 def shared_folder(key: str) -> Path:
-    """A folder in shared memory, which the last process of ours that uses it takes away."""
+    """A folder in shared memory, which the last process of ours that uses it takes away.
+
+    The folders of runs that were killed go when the next one comes.
+    """
     if not SHARED_MEMORY.is_dir():
         raise UserError(f'"cache": "ram" needs {SHARED_MEMORY}; take "disk" on this system')
     folder = SHARED_MEMORY / f"segforge-{os.getuid()}" / key
     folder.parent.mkdir(mode=0o700, exist_ok=True)
+    for lock in folder.parent.glob("*.lock"):
+        give_back(open(lock, "w"))  # what a run left that was killed
     lock = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115  (held until the process ends)
     fcntl.flock(lock, fcntl.LOCK_SH)
+    atexit.register(give_back, lock)
+    return folder
 
-    def leave() -> None:
+
+def give_back(lock: TextIO) -> None:
+    """Close a lock, and take away the folder beside it where no process holds the lock."""
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(Path(lock.name).with_suffix(""), ignore_errors=True)
         except BlockingIOError:
             pass  # another process still reads it
-        lock.close()
-
-    atexit.register(leave)
-    return folder

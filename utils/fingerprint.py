@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import sys
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import ConcatDataset
 
 from utils.sample import Entry
 
@@ -14,7 +17,7 @@ PLAIN = (str, int, float, list, tuple, dict, type(None))
 
 
 def settings_of(dataset: Any) -> bytes:
-    """A digest of how a data set reads its files: its class, its arguments, its code."""
+    """A digest of how a data set reads its files: its class, its arguments, its code, its parts."""
     settings = {
         key: value
         for key, value in vars(dataset).items()
@@ -22,10 +25,22 @@ def settings_of(dataset: Any) -> bytes:
     }
     key = hashlib.sha256()
     key.update(repr((type(dataset).__name__, sorted(settings.items(), key=str))).encode())
-    for cls in type(dataset).__mro__:
-        if hasattr(cls, "list_entries"):  # other code may read the same files otherwise
-            key.update(inspect.getsource(cls).encode())
+    for path in code_of(type(dataset)):  # other code may read the same files otherwise
+        key.update(path.read_bytes())
+    for value in vars(dataset).values():
+        if isinstance(value, ConcatDataset):
+            for part in dict.fromkeys(value.datasets):
+                key.update(settings_of(part))
     return key.digest()
+
+
+def code_of(kind: type) -> list[Path]:
+    """The files that a data set's class is written in, and those of the functions they import."""
+    names = {cls.__module__ for cls in kind.__mro__ if hasattr(cls, "list_entries")}
+    values = [value for name in names for value in vars(sys.modules[name]).values()]
+    names |= {value.__module__ for value in values if inspect.isfunction(value)}
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in sorted(names)]
+    return [Path(file) for file in files if file]
 
 
 def files_of(entry: Entry) -> list[Path]:

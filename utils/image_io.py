@@ -13,6 +13,7 @@ from PIL import Image
 from utils.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+SPREAD = {b"\x01": 255, b"\x02": 85, b"\x04": 17}  # bits of a grey PNG, OpenCV's factor to 0..255
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -58,14 +59,16 @@ def read_label(path: Path) -> np.ndarray:
         UserError: If the file is missing, unreadable or truncated.
     """
     data = read_bytes(path)
-    packed = data[24:25] == b"\x01"  # one bit a pixel, which OpenCV spreads to 0 and 255
-    if data[:4] == b"\x89PNG" and (packed or data[25:26] == b"\x03"):  # palette: the indices
+    is_png, depth, kind = data[:4] == b"\x89PNG", data[24:25], data[25:26]
+    if is_png and kind == b"\x03":  # a palette: its indices
         try:
             with Image.open(io.BytesIO(data)) as image:
                 return np.array(image).astype(np.uint8)
         except (OSError, SyntaxError, ValueError) as error:
             raise unreadable(path, data) from error
     label = decode(data, path, cv2.IMREAD_UNCHANGED)
+    if is_png and kind == b"\x00" and depth in SPREAD:
+        label //= SPREAD[depth]
     if label.dtype.kind == "f":
         raise UserError(f"{path} holds {label.dtype} values; labels are whole numbers")
     if label.ndim == 3:

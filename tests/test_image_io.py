@@ -1,0 +1,43 @@
+"""Label files as stored, whatever the bits of a pixel."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils.image_io import read_label
+
+GREY, PALETTE = 0, 3
+
+
+def png(values: np.ndarray, bits: int, kind: int) -> bytes:
+    """A PNG of (H, W) values, as its specification has it, without a library."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        content = name + data
+        return struct.pack(">I", len(data)) + content + struct.pack(">I", zlib.crc32(content))
+
+    height, width = values.shape
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values.tolist()]
+    rows = [row.ljust(-(-len(row) // 8) * 8, "0") for row in rows]
+    raw = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+    palette = chunk(b"PLTE", bytes(range(3 * 2**bits % 257))) if kind == PALETTE else b""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + palette + data
+
+
+@pytest.mark.parametrize("kind", [GREY, PALETTE])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_ids_are_those_stored(tmp_path: Path, bits: int, kind: int):
+    if kind == PALETTE and bits > 4:
+        pytest.skip("ours writes palettes of up to 16 colours")
+    ids = np.random.default_rng(0).integers(0, 2**bits, (5, 7))
+    ids[0, :2] = 0, 2**bits - 1
+    path = tmp_path / "label.png"
+    path.write_bytes(png(ids, bits, kind))
+    assert np.array_equal(read_label(path), ids)
