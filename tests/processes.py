@@ -59,9 +59,11 @@ class GroupNormed(BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def group_normed(monkeypatch) -> None:
+def group_normed():
     """In test modules that import it, configs may name GroupNormed."""
-    monkeypatch.setitem(MODELS._classes, "GroupNormed", GroupNormed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS._classes, "GroupNormed", GroupNormed)
+        yield
 
 
 def free_port() -> int:

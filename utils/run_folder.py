@@ -39,7 +39,10 @@ class RunFolder:
             left.unlink()
         self.rows = self._kept_rows(start)
         purge = start + 1 if start else None
-        self.writer = SummaryWriter(str(events), purge_step=purge) if events else None
+        self.writer = None
+        if events:
+            wait_for_a_new_second(events)
+            self.writer = SummaryWriter(str(events), purge_step=purge)
         self.checkpoints = BackgroundWriter()
         self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -134,6 +137,12 @@ class NoFolder(RunFolder):
     def add_row(self, row: dict[str, float | int]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def wait_for_a_new_second(events: Path) -> None:
+    """TensorBoard reads event files in the order of their names, which begin with the second."""
+    while any(events.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        time.sleep(0.05)
 
 
 def plain(value: float | int) -> str:
