@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> None:
     tasks = source.reads(predict.channels, output.wants)
     reads = (functools.partial(read, task) for task in tasks)
     reading = 1 if source.in_order and args.threads else args.threads
-    writing = 1 if output.video and args.threads else args.threads
+    writing = 1 if output.in_order and args.threads else args.threads
     with output, Behind(writing) as behind:
         frames = ahead(reads, reading)
         for frame in tqdm(frames, "predicting", len(source), unit="img", disable=None):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import train
-from tools import export_schema
+from tools import export_schema, sample_instances
 from utils.config import difference, merge, override, plain_json, read_config
 from utils.errors import UserError
 from utils.resume import Start
@@ -26,8 +26,11 @@ CONFIGS = [path for path in CONFIGS if path.name != "schema.json"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A small copy of every data set that the configs name."""
-    return layouts.write_all(tmp_path_factory.mktemp("data"))
+    """A small copy of every data set that the configs name, with the sample that one asks for."""
+    root = layouts.write_all(tmp_path_factory.mktemp("data"))
+    words = ["--data-dir", str(root / "cityscapes"), "--classes", "car", "--ratios", "0.4"]
+    sample_instances.main(sample_instances.parse(["cityscapes", *words]))
+    return root
 
 
 def write(path: Path, config) -> Path:

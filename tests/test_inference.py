@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from pathlib import Path, PurePath
 
 import cv2
@@ -21,7 +22,10 @@ from tools import benchmark
 from utils.command import run
 from utils.image_io import read_image, read_label, write_picture, write_png
 from utils.normalization import Normalization
+from utils.pca import PrincipalComponents
 from utils.sources import Video, expand, find_source, natural
+from utils.writers import Result, Task
+from utils.writers.embeddings import embeddings_of
 from utils.writers.submissions import CITYSCAPES, kitti_road_name, voc_palette
 
 
@@ -210,16 +214,57 @@ def test_ade20k_and_voc_encodings(model, predict, folder, tmp_path):
         assert np.array_equal(read_label(out / kind / "a.png"), predict(image) + shift)
 
 
-def test_instances_and_embeddings(model, predict, folder, tmp_path):
-    """A checkpoint whose labels are said to be objects."""
+def trained_for_objects(model: Path, predict, path: Path) -> Path:
+    """A checkpoint whose labels are said to be objects, its output to be their embedding."""
     config = {**predict.config, "metric": [{**predict.config["metric"][0], "target": "instance"}]}
-    path = changed(model, tmp_path / "objects.pth", config=config)
+    config["loss"] = {"type": "CrossEntropy", "target": "instance"}
+    return changed(model, path, config=config)
+
+
+def test_instances_and_embeddings(model, predict, folder, tmp_path):
+    path = trained_for_objects(model, predict, tmp_path / "objects.pth")
     words = ("--save", "instances", "overlay", "embeddings")
     assert infer(path, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
-    labels = predict(read_image(folder / "a.png"))
+    image = read_image(folder / "a.png")
+    labels, embedding = predict(image), predict.outputs(image)["out"][0].numpy()
     assert np.array_equal(read_label(tmp_path / "out" / "a_instances.png"), labels)
     with h5py.File(tmp_path / "out" / "a_predictions.h5") as file:
-        assert file["raw"].shape == (3, 45, 70)
+        assert np.array_equal(file["raw"], image.transpose(2, 0, 1))
+        assert np.allclose(file["embeddings1"], embedding, atol=0.01)
+
+
+def test_a_folder_has_the_colours_of_its_first_embedding(
+    model, predict, folder, tmp_path, monkeypatch
+):
+    fitted = []
+
+    class Slow(PrincipalComponents):
+        def __init__(self, maps):
+            time.sleep(0.2)
+            super().__init__(maps)
+            fitted.append(self)
+
+    monkeypatch.setattr("utils.writers.embeddings.PrincipalComponents", Slow)
+    path = trained_for_objects(model, predict, tmp_path / "objects.pth")
+    words = ("--save", "embeddings", "--threads", "2")
+    assert infer(path, "-i", folder, "-o", tmp_path / "out", *words) == 0
+    first, *others = fitted
+    assert not others
+    for name in ("a", "deep/c"):
+        embedding = predict.outputs(read_image(folder / f"{name}.png"))["out"][0].numpy()
+        picture = read_image(tmp_path / "out" / f"{name}_predictions_1.png")
+        assert np.array_equal(picture, first.colors(embedding))
+
+
+def test_the_embedding_is_told_from_other_heads():
+    maps = {name: torch.full((2, 4, 4), float(n)) for n, name in enumerate(("semantic", "e"))}
+    maps["teacher_e"] = maps["e"] + 1
+    task = Task(["a"], [[0, 0, 0]], "instance", scores=(), embedding="e")
+    found = embeddings_of(Result(task, photo((4, 4, 3)), np.zeros((4, 4), int), maps))
+    assert {name: each.max() for name, each in found.items()} == {
+        "embeddings1": 1,
+        "embeddings2": 2,
+    }
 
 
 def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):

@@ -13,6 +13,7 @@ from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
 from utils.instance_pictures import PALETTE
 from utils.label_bands import label_in_bands
+from utils.losses.weighted_sum import loss_sections
 from utils.normalization import Normalization
 from utils.predictors import PREDICTORS
 from utils.scoring import make_postprocess
@@ -50,7 +51,9 @@ class Predict:
         self.labeler = LABELERS.build(config["labeler"])
         target = config["metric"][0]["target"]
         palette = PALETTE if target == "instance" else self.palette
-        self.task = Task(self.classes, palette, target, self.labeler.scores)
+        heads = loss_sections(config["loss"])
+        embedding = next((head["output"] for head in heads if head["target"] == "instance"), None)
+        self.task = Task(self.classes, palette, target, self.labeler.scores, embedding)
         self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,12 @@ from utils.writers.writer import Result, Task, Writer, ending
 ENDINGS = {"embeddings1": "_predictions_1.png", "embeddings2": "_predictions_2.png"}
 
 
-def embeddings_of(result: Result) -> Iterator[tuple[str, np.ndarray]]:
-    """The first embedding among the outputs, and its teacher's, each (E, H, W)."""
-    task, outputs = result.task, result.outputs
-    for name in outputs:
-        if name not in task.scores:
-            yield "embeddings1", outputs[name].numpy()
-            if beside("teacher", name) in outputs:
-                yield "embeddings2", outputs[beside("teacher", name)].numpy()
-            return
+def embeddings_of(result: Result) -> dict[str, np.ndarray]:
+    """The embedding among the outputs, and its teacher's, each (E, H, W)."""
+    own = result.task.embedding
+    names = {"embeddings1": own, "embeddings2": beside("teacher", own)}
+    outputs = result.outputs
+    return {key: outputs[name].numpy() for key, name in names.items() if name in outputs}
 
 
 def semantic_of(result: Result) -> np.ndarray | None:
@@ -49,7 +45,7 @@ class EmbeddingWriter:
         self.components: dict[str, PrincipalComponents] = {}
 
     def __call__(self, path: Path, result: Result) -> None:
-        found = dict(embeddings_of(result))
+        found = embeddings_of(result)
         for name, embedding in found.items():
             if name not in self.components:
                 self.components[name] = PrincipalComponents([embedding])
@@ -59,7 +55,7 @@ class EmbeddingWriter:
 
 
 def check(task: Task) -> None:
-    if task.target != "instance":
+    if task.embedding is None:
         raise UserError(
             "this model labels classes; --save embeddings is for one trained on embeddings"
         )
@@ -70,5 +66,6 @@ EMBEDDINGS = Writer(
     ending(ENDING),
     begin=EmbeddingWriter,
     outputs=True,
+    in_order=True,
     check=check,
 )

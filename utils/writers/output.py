@@ -63,6 +63,11 @@ class Output:
         """A writer reads the model's maps."""
         return any(writer.outputs for writer in self.writers.values())
 
+    @property
+    def in_order(self) -> bool:
+        """Results must be written one after the other."""
+        return self.video is not None or any(w.in_order for w in self.writers.values())
+
     def places(self, name: PurePath) -> list[Path]:
         """The files of one image."""
         own = [self.folder / writer.place(name) for writer in self.writers.values()]

@@ -21,12 +21,14 @@ class Task:
         palette: RGB of each label.
         target: "semantic" where labels are class ids, "instance" where they are object ids.
         scores: Names of the outputs that hold class scores.
+        embedding: Name of the first output that was trained for objects, where there is one.
     """
 
     classes: list[str]
     palette: list[list[int]]
     target: str
     scores: tuple[str, ...]
+    embedding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Writer:
         begin: Called once a folder, gives what writes each file; that raises UserError where it
             cannot.
         outputs: It reads the model's maps.
+        in_order: What a file holds depends on those before it.
         check: Raises UserError where a model of this task has no such result.
     """
 
@@ -67,6 +70,7 @@ class Writer:
     place: Callable[[PurePath], PurePath]
     begin: Callable[[], Callable[[Path, Result], None]]
     outputs: bool = False
+    in_order: bool = False
     check: Callable[[Task], None] = any_task
 
 
