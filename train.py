@@ -35,7 +35,7 @@ from utils.predictors import PREDICTORS
 from utils.preview import Preview, make_score_batch
 from utils.reporter import Reporter
 from utils.resume import QUICKSTART, Start, choose_start
-from utils.run_folder import NoFolder, RunFolder, make_folder, new_run_folder
+from utils.run_folder import NoFolder, open_folder
 from utils.run_length import run_length
 from utils.schedulers import SCHEDULERS
 from utils.scoring import make_postprocess, with_defaults
@@ -76,7 +76,9 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
     checked = check_dataset(train_set)
     train_loader = make_loader(config["train_loader"], train_set, True, config["seed"], limit)
 
-    loss = WeightedSum(config["loss"], len(train_set.classes), train_set.ignore_index, checked.counts)
+    loss = WeightedSum(
+        config["loss"], len(train_set.classes), train_set.ignore_index, checked.counts
+    )
     sections = [*loss.reads, *config["metric"]]
     require_targets(sections, train_set.targets, type(train_set).__name__)
     identity = {
@@ -195,7 +197,10 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
         log.info("the config, its data and one training step are fine")
         return {}
     with together():
-        folder = open_folder(start, trainer) if is_main() else NoFolder()
+        folder = NoFolder()
+        if is_main():
+            config, begin = trainer.identity["config"], trainer.iteration
+            folder = open_folder(config, trainer.save_dir, start.folder, begin)
     try:
         best = trainer.fit(folder)
     finally:
@@ -207,35 +212,11 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
     return best
 
 
-def open_folder(start: Start, trainer: BaseTrainer) -> RunFolder:
-    """The run's folder, with the config in it."""
-    log_dir = start.config["trainer"]["log_dir"]
-    if log_dir:
-        make_folder(Path(log_dir), "trainer.log_dir")
-    if start.folder:
-        make_folder(start.folder, "trainer.save_dir")
-    path = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
-    events = events_folder(start.config, path)
-    folder = RunFolder(path, events, trainer.iteration)
-    folder.save_config(trainer.identity["config"])
-    log.info("run folder %s", path)
-    if events is not None:
-        log.info("curves: tensorboard --logdir %s", log_dir or trainer.save_dir)
-    return folder
-
-
 def command_of(args: argparse.Namespace) -> str:
     """The command line that goes on with a run: this one's packages and devices."""
-    words = [f"--import {name}" for name in args.imports]
-    return " ".join(["python train.py", *words, *([f"-d {args.device}"] if args.device else [])])
-
-
-def events_folder(config: dict, folder: Path) -> Path | None:
-    """Where TensorBoard events go; None for nowhere."""
-    if not config["trainer"]["tensorboard"]:
-        return None
-    log_dir = config["trainer"]["log_dir"]
-    return Path(log_dir) / config["name"] / folder.name if log_dir else folder
+    options = [f"--import {name}" for name in args.imports]
+    options += [f"-d {args.device}"] if args.device else []
+    return " ".join(["python train.py", *options])
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
