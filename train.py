@@ -23,7 +23,7 @@ from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.config import read_config
 from utils.device import autocast_dtype, choose_devices
-from utils.distributed import is_main, joined, launch, together
+from utils.distributed import is_main, joined, launch, launcher, require_agreement, together
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.losses import WeightedSum
@@ -52,9 +52,14 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     with together():
         parts, section = build_parts(start, devices)
     trainer = TRAINERS.build(section, parts=parts)
-    if start.state is not None:
-        with together():
+    with together():
+        if start.state is not None:
             trainer.resume(start.state)
+    require_agreement(
+        (trainer.iteration, trainer.order.length),
+        "the processes would not train the same: (iteration to go on from, images of training) "
+        "differ; let every machine see the same data and the same run folder",
+    )
     return trainer
 
 
@@ -216,7 +221,7 @@ def command_of(args: argparse.Namespace) -> str:
     """The command line that goes on with a run: this one's packages and devices."""
     options = [f"--import {name}" for name in args.imports]
     options += [f"-d {args.device}"] if args.device else []
-    return " ".join(["python train.py", *options])
+    return " ".join([launcher(), "train.py", *options])
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
