@@ -17,7 +17,7 @@ from utils.metrics import MetricGroup
 from utils.predict import Predict
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words, write_evaluation
-from utils.run_folder import make_folder
+from utils.run_place import make_folder
 from utils.schema import check_section
 from utils.tables import score_table
 

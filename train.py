@@ -23,7 +23,7 @@ from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.config import read_config
 from utils.device import autocast_dtype, choose_devices
-from utils.distributed import is_main, joined, launch, together
+from utils.distributed import is_main, joined, launch, launcher, require_agreement, together
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.losses import WeightedSum
@@ -35,7 +35,7 @@ from utils.predictors import PREDICTORS
 from utils.preview import Preview, make_score_batch
 from utils.reporter import Reporter
 from utils.resume import QUICKSTART, Start, choose_start
-from utils.run_folder import NoFolder, RunFolder, make_folder, new_run_folder
+from utils.run_folder import NoFolder, open_folder
 from utils.run_length import run_length
 from utils.schedulers import SCHEDULERS
 from utils.scoring import make_postprocess, with_defaults
@@ -52,9 +52,14 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     with together():
         parts, section = build_parts(start, devices)
     trainer = TRAINERS.build(section, parts=parts)
-    if start.state is not None:
-        with together():
+    with together():
+        if start.state is not None:
             trainer.resume(start.state)
+    require_agreement(
+        (trainer.iteration, trainer.order.length),
+        "the processes would not train the same: (iteration to go on from, images of training) "
+        "differ; let every machine see the same data and the same run folder",
+    )
     return trainer
 
 
@@ -197,7 +202,10 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
         log.info("the config, its data and one training step are fine")
         return {}
     with together():
-        folder = open_folder(start, trainer) if is_main() else NoFolder()
+        folder = NoFolder()
+        if is_main():
+            config, begin = trainer.identity["config"], trainer.iteration
+            folder = open_folder(config, trainer.save_dir, start.folder, begin)
     try:
         best = trainer.fit(folder)
     finally:
@@ -209,35 +217,11 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
     return best
 
 
-def open_folder(start: Start, trainer: BaseTrainer) -> RunFolder:
-    """The run's folder, with the config in it."""
-    log_dir = start.config["trainer"]["log_dir"]
-    if log_dir:
-        make_folder(Path(log_dir), "trainer.log_dir")
-    if start.folder:
-        make_folder(start.folder, "trainer.save_dir")
-    path = start.folder or new_run_folder(trainer.save_dir, start.config["name"])
-    events = events_folder(start.config, path)
-    folder = RunFolder(path, events, trainer.iteration)
-    folder.save_config(trainer.identity["config"])
-    log.info("run folder %s", path)
-    if events is not None:
-        log.info("curves: tensorboard --logdir %s", log_dir or trainer.save_dir)
-    return folder
-
-
 def command_of(args: argparse.Namespace) -> str:
     """The command line that goes on with a run: this one's packages and devices."""
-    words = [f"--import {name}" for name in args.imports]
-    return " ".join(["python train.py", *words, *([f"-d {args.device}"] if args.device else [])])
-
-
-def events_folder(config: dict, folder: Path) -> Path | None:
-    """Where TensorBoard events go; None for nowhere."""
-    if not config["trainer"]["tensorboard"]:
-        return None
-    log_dir = config["trainer"]["log_dir"]
-    return Path(log_dir) / config["name"] / folder.name if log_dir else folder
+    options = [f"--import {name}" for name in args.imports]
+    options += [f"-d {args.device}"] if args.device else []
+    return " ".join([launcher(), "train.py", *options])
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -189,10 +189,11 @@ class BaseTrainer(ABC):
     def try_step(self) -> None:
         """One batch forward and backward; nothing is written."""
         self.network.train()
-        with together():
-            batch = next(on_device(self.train_loader, self.device, self.memory_format))
-        self._train_iteration(batch)
-        self._read(everything=True)
+        with telling_the_way_on(self.command, None):
+            with together():
+                batch = next(on_device(self.train_loader, self.device, self.memory_format))
+            self._train_iteration(batch)
+            self._read(everything=True)
 
     def _train_epoch(self) -> None:
         """The batches of this epoch that are left."""
@@ -239,7 +240,7 @@ class BaseTrainer(ABC):
         if self.skips and not reading.read().is_finite:
             for buffer, before in zip(self.model.buffers(), kept, strict=True):
                 buffer.copy_(before)
-            self.updater.forget()
+            self.updater.skip(due)
         elif due and self.updater.update():
             self.after_update()
         return outputs

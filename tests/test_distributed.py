@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from processes import group_normed, run_many, train_words  # noqa: F401 - one is a fixture
+from processes import ROOT, group_normed, run_many, train_words  # noqa: F401 - one is a fixture
 from test_metrics import about, ignored_by
 from test_train import newest_run, rows, same, train_run, write
 
@@ -192,7 +194,8 @@ def test_two_processes_resume_to_the_bit(grouped, tmp_path):
     path = write(grouped, tmp_path / "broken.json")
     ended = run_many(2, tmp_path, stopped_at, 5, path)
     assert [code for code, _, _ in ended] == [143, 143]
-    assert ["go on with" in errors for _, _, errors in ended] == [True, False]
+    way_on = "go on with:\n  torchrun --nproc_per_node=2 train.py -r"
+    assert [way_on in errors for _, _, errors in ended] == [True, False]
     broken = newest_run(grouped)
     state = checkpoint.load(broken / "last.pth")
     assert state["iteration"] == 5 and not same(*state["rng"])
@@ -269,6 +272,19 @@ def test_a_wrong_config_is_said_once(grouped, tmp_path):
     assert "Nowhere" in ended[0][2] and ended[1][2] == ""
 
 
+def of_other_data(path: str) -> None:
+    """Train where the second process sees fewer images."""
+    second = os.environ["RANK"] == "1"
+    train_words("-c", path, *(["--set", "train_loader.args.length=6"] if second else []))
+
+
+def test_processes_that_see_other_data_do_not_train(grouped, tmp_path):
+    ended = run_many(2, tmp_path, of_other_data, write(grouped, tmp_path / "other.json"))
+    assert [code for code, _, _ in ended] == [2, 2] and ended[1][2] == ""
+    assert "differ; let every machine see the same data" in ended[0][2]
+    assert "(0, 10), (0, 6)" in ended[0][2]
+
+
 def test_synch_bn_needs_gpus(grouped, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -310,3 +326,21 @@ def test_a_loss_that_is_not_finite_in_one_process_is_named_once(grouped, tmp_pat
     batch = torch.load(newest_run(grouped) / "debug_batch.pt", weights_only=True)
     assert batch["image"].isnan().all() and batch["iteration"] == 2
     assert all(name in ended[0][2] for name in batch["name"])
+
+
+# processes that the program starts itself
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arch", "code"), [("GroupNormed", 0), ("Nowhere", 2)])
+def test_the_program_starts_its_own_processes(arch, code, grouped, tmp_path):
+    """As it does for SyncBatchNorm; here on the CPU, with a package of its own."""
+    grouped["arch"]["type"] = arch
+    path = write(grouped, tmp_path / "own.json")
+    words = ["train.py", "--import", "tests.processes", "-c", path, "-d", "cpu"]
+    program = f"from utils.distributed import launch; raise SystemExit(launch(2, {words!r}))"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == code, ended.stderr
+    assert ("2 a process on 2 processes" in ended.stdout) == (code == 0)
+    assert ended.stderr.count("unknown 'Nowhere'") == (code == 2)

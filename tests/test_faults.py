@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import resource
 import signal
+import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,17 +64,22 @@ def assert_ends_alike(whole: Path, broken: Path) -> None:
 # killed
 
 
+def on_step(at: int, action: Callable[[], None]) -> None:
+    """Let something happen as iteration `at` begins."""
+    step = TRAINERS["Trainer"].step
+
+    def wrapped(self, batch):
+        if self.iteration + 1 == at:
+            action()
+        return step(self, batch)
+
+    TRAINERS["Trainer"].step = wrapped
+
+
 def killed_in(where: str, at: int, path: str) -> None:
     """Train, and die as iteration `at` begins, or inside the write of its checkpoint."""
     if where == "step":
-        step = TRAINERS["Trainer"].step
-
-        def dying(self, batch):
-            if self.iteration + 1 == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(self, batch)
-
-        TRAINERS["Trainer"].step = dying
+        on_step(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
     else:
         save = torch.save
 
@@ -101,6 +109,22 @@ def test_a_killed_run_goes_on_to_the_bit(where, at, workers, run, tmp_path):
     assert list(broken.glob("*.part")) or where == "step"
     train_words("-c", path, "-r", "auto")
     assert_ends_alike(whole, broken)
+
+
+def stopped_twice(at: int, path: str) -> None:
+    on_step(at, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
+    train_words("-c", path)
+
+
+def test_ctrl_c_twice_stops_at_once_and_leaves_a_good_checkpoint(run, tmp_path):
+    whole = train_run(run, tmp_path)
+    run["name"] = "broken"
+    path = write(run, tmp_path / "broken.json")
+    ((code, _, errors),) = run_many(1, tmp_path, stopped_twice, 8, path)
+    assert code == 130 and "Ctrl-C again stops at once" in errors and errors.endswith("stopped\n")
+    assert checkpoint.load(newest_run(run) / "last.pth")["iteration"] == 6
+    train_words("-c", path, "-r", "auto")
+    assert_ends_alike(whole, newest_run(run))
 
 
 def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
@@ -146,6 +170,43 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(run, tmp_path, monkey
     assert checkpoint.load(folder / "last.pth")["iteration"] == 2
     train_words("-r", str(folder / "last.pth"))
     assert checkpoint.load(folder / "last.pth")["iteration"] == 12
+
+
+def written_nowhere(how: str, at: int, path: str) -> None:
+    """Train, and let no file grow, or the run's folder be read-only, as iteration `at` begins."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    threading.excepthook = lambda _: None  # TensorBoard's thread prints what the run hears of
+    if how == "full":
+        on_step(at, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1])))
+    elif os.geteuid() == 0:
+        on_step(at, lambda: os.seteuid(65534))  # root may write anywhere
+    else:
+        on_step(at, lambda: newest_run(json.loads(Path(path).read_text())).chmod(0o555))
+    try:
+        train_words("-c", path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        os.seteuid(os.getuid())
+
+
+@pytest.mark.parametrize("at", [6, 7])  # before a write inside an epoch, and before a validation
+@pytest.mark.parametrize(
+    ("how", "reason"), [("full", "File too large"), ("read-only", "Permission denied")]
+)
+def test_a_folder_that_cannot_be_written_is_a_sentence(how, reason, at, run, tmp_path):
+    with tempfile.TemporaryDirectory() as open_to_all:
+        os.chmod(open_to_all, 0o755)
+        whole = train_run(run, tmp_path)
+        run["name"], run["trainer"]["save_dir"] = "broken", open_to_all
+        path = write(run, tmp_path / "broken.json")
+        ((code, _, errors),) = run_many(1, tmp_path, written_nowhere, how, at, path)
+        broken = newest_run(run)
+        broken.chmod(0o755)
+        assert code == 2 and "Traceback" not in errors and "Logging error" not in errors, errors
+        assert reason in errors and f"go on with:\n  python train.py -r {broken}" in errors
+        train_words("-c", path, "-r", "auto")
+        assert_ends_alike(whole, broken)
 
 
 def on_main() -> bool:
@@ -220,6 +281,15 @@ def test_a_killed_worker_is_a_sentence(run, tmp_path, monkeypatch):
         train_run(run, tmp_path)
 
 
+def test_a_full_gpu_is_a_sentence(run, tmp_path, monkeypatch):
+    def full(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nlong advice")
+
+    monkeypatch.setattr(TRAINERS["Trainer"], "step", full)
+    with pytest.raises(UserError, match=r"memory is full \(CUDA out of.*GiB\.\); lower batch_size"):
+        train_run(run, tmp_path)
+
+
 # numbers
 
 
@@ -257,6 +327,14 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(run, tmp_path, monkeyp
     assert state["iteration"] == 12 and state["ema"]["updates"] == 11
     assert state["lr_scheduler"] == {"step": 11}
     assert all(w.isfinite().all() for w in state["state_dict"].values())
+
+
+def test_a_float16_step_that_is_not_finite_is_skipped(run, tmp_path, monkeypatch):
+    run["trainer"] |= {"on_nan": "skip", "amp": "fp16"}
+    poison(monkeypatch, 5)
+    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
+    assert state["iteration"] == 12 and state["lr_scheduler"] == {"step": 11}
+    assert state["scaler"]["scale"] == 2**15  # once halved
 
 
 def test_batch_norm_keeps_its_statistics_when_a_step_is_skipped(run, tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ from utils.config import difference  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
 from utils.report.comparison import SHARE, differences, read_counts  # noqa: E402
-from utils.run_folder import make_folder  # noqa: E402
+from utils.run_place import make_folder  # noqa: E402
 from utils.tables import number, write_csv  # noqa: E402
 from utils.visualize import figure_array  # noqa: E402
 

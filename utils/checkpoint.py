@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def save(state: dict[str, Any], path: Path) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is read-only: it is removed when the run goes on
+            part.unlink()
         raise UserError(
             f"{path} could not be written: {getattr(error, 'strerror', None) or error}; make room, "
             "or set trainer.save_dir to a folder that can be written"

@@ -40,6 +40,15 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", rank()))
 
 
+def launcher() -> str:
+    """The words that start this program as it was started, as far as they are known."""
+    if world_size() == 1:
+        return "python"
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    machines = f"--nnodes={world_size() // here} ... " if world_size() > here else ""
+    return f"torchrun {machines}--nproc_per_node={here}"
+
+
 class PeerError(UserError):
     """A user's error that another process prints."""
 
@@ -95,9 +104,20 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
-def from_main(value: Any) -> Any:
-    """What the main process gave."""
-    return gather(value)[0]
+def require_agreement(value: Any, problem: str) -> None:
+    """Refuse to go on where the processes differ in a value.
+
+    Args:
+        value: This process's; anything that can be hashed and pickled.
+        problem: What that means, and what to do.
+
+    Raises:
+        UserError: In all of them.
+    """
+    values = gather(value)
+    if len(set(values)) > 1:
+        listed = ", ".join(map(str, values))
+        raise (UserError if is_main() else PeerError)(f"{problem} (process by process: {listed})")
 
 
 def mean(values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils import checkpoint
 from utils.distributed import PeerError, gather, mean, rank
 from utils.errors import UserError
 
@@ -105,8 +106,7 @@ def refuse(reading: Reading, folder: Path | None) -> None:
     trouble, batch = found[first]
     saved = ""
     if folder is not None:
-        torch.save(batch, folder / "debug_batch.pt")
-        saved = f" (saved in {folder / 'debug_batch.pt'})"
+        saved = f" ({keep(batch, folder / 'debug_batch.pt')})"
     if rank():
         raise PeerError(trouble)
     raise UserError(
@@ -114,6 +114,15 @@ def refuse(reading: Reading, folder: Path | None) -> None:
         f"{saved}; lower the learning rate, set trainer.clip_grad_norm, set trainer.on_nan to "
         '"skip", or look at these files'
     )
+
+
+def keep(batch: dict[str, Any], path: Path) -> str:
+    """Write a batch; says where, or why that could not be."""
+    try:
+        checkpoint.save(batch, path)
+        return f"saved in {path}"
+    except UserError as error:
+        return str(error)
 
 
 def plain_batch(reading: Reading) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from utils.errors import UserError
 
 
@@ -77,17 +79,30 @@ def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
         folder: The run's; None in a process that does not speak.
 
     Raises:
-        UserError: Also for a loader's worker that was killed.
+        UserError: Also for a loader's worker that was killed, and a GPU whose memory is full.
     """
     try:
         yield
     except (UserError, RuntimeError) as error:
-        text = str(error)
-        if isinstance(error, RuntimeError):
-            if "DataLoader worker" not in text:
-                raise
-            text = f"a worker of the loader ended ({text.splitlines()[0]}); it may have run out of "
-            text += "memory: lower num_workers or batch_size"
+        text = str(error) if isinstance(error, UserError) else mendable(error)
+        if text is None:
+            raise
         if folder is not None and (folder / "last.pth").is_file():
             text += f"\nWhen that is mended, {way_on(command, folder)}"
         raise (type(error) if isinstance(error, UserError) else UserError)(text) from error
+
+
+def mendable(error: RuntimeError) -> str | None:
+    """A sentence for torch's errors that a user can mend; None for the others."""
+    first = str(error).partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return (
+            f"the GPU's memory is full ({first}); lower batch_size, with trainer.accumulate in its "
+            "place, or crop_size, or set trainer.amp"
+        )
+    if "DataLoader worker" in first:
+        return (
+            f"a worker of the loader ended ({first}); it may have run out of memory: lower "
+            "num_workers or batch_size"
+        )
+    return None

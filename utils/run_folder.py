@@ -6,18 +6,19 @@ import csv
 import json
 import logging
 import math
-import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.errors import UserError
 from utils.image_io import write_png
 from utils.logger import write_to
+from utils.run_place import events_folder, make_folder, new_run_folder, unwritable
 from utils.saving import BackgroundWriter
+from utils.whole import whole_file
 
 log = logging.getLogger("segforge")
 
@@ -45,11 +46,13 @@ class RunFolder:
             self.writer = SummaryWriter(str(events), purge_step=purge)
         self.checkpoints = BackgroundWriter()
         self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._file.handleError = lambda _: None  # the run hears of a full disk from its other files
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         write_to(self._file)
 
     def save_config(self, config: dict) -> None:
-        (self.path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        with whole_file(self.path / "config.json") as part:
+            part.write_text(json.dumps(config, indent=2) + "\n")
 
     def save_checkpoint(self, state: dict[str, Any], name: str) -> None:
         """Write it in the background, after what is in the events so far.
@@ -81,12 +84,14 @@ class RunFolder:
         """Write TensorBoard scalars; undefined ones are left out."""
         for tag, value in scalars.items():
             if self.writer and math.isfinite(value):
-                self.writer.add_scalar(tag, value, iteration)
+                with self._events():
+                    self.writer.add_scalar(tag, value, iteration)
 
     def add_image(self, tag: str, image: np.ndarray, iteration: int) -> None:
         """Write an (H, W, 3) uint8 picture to TensorBoard."""
         if self.writer:
-            self.writer.add_image(tag, image, iteration, dataformats="HWC")
+            with self._events():
+                self.writer.add_image(tag, image, iteration, dataformats="HWC")
 
     def keep_image(self, tag: str, image: np.ndarray, iteration: int) -> None:
         """Write an (H, W, 3) uint8 picture as pictures/<tag>_<iteration>.png."""
@@ -94,14 +99,24 @@ class RunFolder:
 
     def flush(self) -> None:
         if self.writer:
-            self.writer.flush()
+            with self._events():
+                self.writer.flush()
 
     def close(self) -> None:
+        """Finish what is begun; a full disk was heard of by `flush`."""
         self.checkpoints.close()
-        if self.writer:
-            self.writer.close()
         log.removeHandler(self._file)
-        self._file.close()
+        for writer in filter(None, (self.writer, self._file)):
+            with suppress(OSError):
+                writer.close()
+
+    @contextmanager
+    def _events(self) -> Iterator[None]:
+        """Around what is given to TensorBoard's writer, whose thread hands on its errors."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(Path(self.writer.log_dir), error) from error
 
     def _kept_rows(self, start: int) -> list[dict]:
         file = self.path / "metrics.csv"
@@ -112,12 +127,13 @@ class RunFolder:
 
     def _write_rows(self) -> None:
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        part = self.path / "metrics.csv.part"
-        with open(part, "w", newline="") as file:
+        with (
+            whole_file(self.path / "metrics.csv") as part,
+            open(part, "w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(part, self.path / "metrics.csv")
 
 
 class NoFolder(RunFolder):
@@ -145,52 +161,33 @@ def wait_for_a_new_second(events: Path) -> None:
         time.sleep(0.05)
 
 
-def plain(value: float | int) -> str:
-    """A number for the csv: empty where undefined."""
-    return "" if value != value else repr(value) if isinstance(value, int) else f"{value:.6g}"
+def open_folder(config: dict, save_dir: str, path: Path | None, start: int) -> RunFolder:
+    """The folder of a run, with the config in it.
 
-
-def new_run_folder(save_dir: str, name: str) -> Path:
-    """Make `<save_dir>/<name>/<date_time>`, with a number behind where that is taken.
-
-    Raises:
-        UserError: If it cannot be made or written to, or the name is no folder's.
-    """
-    if not name or Path(name).name != name or name == "..":
-        raise UserError(f"name is {name!r}; it names a folder, so give a word without slashes")
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    parent = Path(save_dir) / name
-    for attempt in range(1000):
-        path = parent / (stamp if not attempt else f"{stamp}_{attempt + 1}")
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError as error:
-            if not path.is_dir():
-                raise unwritable(path, error) from error
-        except OSError as error:
-            raise unwritable(path, error) from error
-    raise UserError(f"{parent} holds too many runs of this second")
-
-
-def make_folder(path: Path, key: str) -> None:
-    """Make a folder that the config's `key` asks for, and try whether files can be written.
+    Args:
+        config: The run's.
+        save_dir: Folder of all runs.
+        path: The run's, to go on in; None for a new one.
+        start: Iteration the run goes on from.
 
     Raises:
         UserError: If it cannot be made or written to.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}); set {key} to a folder that can"
-        ) from error
+    log_dir = config["trainer"]["log_dir"]
+    if log_dir:
+        make_folder(Path(log_dir), "trainer.log_dir")
+    if path:
+        make_folder(path, "trainer.save_dir")
+    path = path or new_run_folder(save_dir, config["name"])
+    events = events_folder(config, path)
+    folder = RunFolder(path, events, start)
+    folder.save_config(config)
+    log.info("run folder %s", path)
+    if events is not None:
+        log.info("curves: tensorboard --logdir %s", log_dir or save_dir)
+    return folder
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path} cannot be written ({error.strerror}); set trainer.save_dir to a folder that can"
-    )
+def plain(value: float | int) -> str:
+    """A number for the csv: empty where undefined."""
+    return "" if value != value else repr(value) if isinstance(value, int) else f"{value:.6g}"

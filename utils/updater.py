@@ -89,6 +89,12 @@ class Updater:
             self.average.update(self.model)
         return True
 
+    def skip(self, due: bool) -> None:
+        """Drop the gradient, and the update where one was due, of which float16's scale hears."""
+        if due:
+            self.scaler.update()
+        self.forget()
+
     def forget(self) -> None:
         """Drop the gradient."""
         self.optimizer.zero_grad(set_to_none=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from utils.errors import UserError
-from utils.run_folder import make_folder
+from utils.run_place import make_folder
 from utils.sources import Source
 from utils.writers import WRITERS, Result, Task
 from utils.writers.video import VideoFile
