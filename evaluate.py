@@ -9,6 +9,7 @@ from typing import Any
 
 from dataloaders import make_dataset, make_loader, require_alike
 from dataloaders.check import check_dataset
+from dataloaders.combine import split_of, with_args
 from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
 from utils.evaluate import evaluate
@@ -34,14 +35,13 @@ def split_section(config: dict, split: str | None, data_dir: str | None) -> dict
     """
     loaders = [config[key] for key in ("val_loader", "test_loader", "train_loader")]
     sections = [section for section in loaders if section]
-    place = {"data_dir": data_dir} if data_dir else {}
-    section, args = sections[0], dict(place)
-    if split:
-        section = next((s for s in sections if s["args"].get("split") == split), section)
-        if split == "test" and config["test_loader"]:
-            return {**config["test_loader"], "args": {**config["test_loader"]["args"], **place}}
-        args["split"] = split
-    return {**section, "args": {**section["args"], **args}}
+    section = sections[0]
+    if split == "test" and config["test_loader"]:
+        section = config["test_loader"]
+    elif split:
+        found = next((s for s in sections if split_of(s) == split), None)
+        section = found or with_args(section, {"split": split})
+    return with_args(section, {"data_dir": data_dir}) if data_dir else section
 
 
 def metric_of(predict: Predict, sections: list[dict]) -> MetricGroup:

@@ -137,5 +137,32 @@ def part_of(section: dict, place: str, ignore_index: int) -> BaseDataset:
         raise ValueError(f"{place}: {error}") from error
 
 
+def split_of(section: dict) -> str | None:
+    """The split of a loader section, of a combined one that of all its parts; None without one."""
+    splits = {part["args"].get("split") for part in parts_of(section)}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def parts_of(section: dict) -> list[dict]:
+    """The sections that read files: those a combined one is made of, or the section itself."""
+    section = DATASETS.resolve(section)
+    nested = [*section["args"].get("datasets", []), section["args"].get("dataset")]
+    parts = [parts_of(part) for part in nested if part]
+    return sum(parts, []) or [section]
+
+
+def with_args(section: dict, values: dict) -> dict:
+    """A loader section with other arguments of the data set, of a combined one of all its parts."""
+    section = DATASETS.resolve(section)
+    args = dict(section["args"])
+    if "datasets" in args:
+        args["datasets"] = [with_args(part, values) for part in args["datasets"]]
+    elif "dataset" in args:
+        args["dataset"] = with_args(args["dataset"], values)
+    else:
+        args |= values
+    return {**section, "args": args}
+
+
 def spelled(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

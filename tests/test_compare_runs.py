@@ -99,12 +99,15 @@ def test_the_command(runs, tmp_path, capsys):
     assert read_image(tmp_path / "out" / "curves.png").shape == (550, 880, 3)
 
 
-@pytest.mark.parametrize("spoil", ["images", "none", "single"])
+@pytest.mark.parametrize("spoil", ["images", "none", "objects", "single"])
 def test_refused(runs, tmp_path, capsys, spoil):
     path = runs[1] / "evaluation_val" / "class_counts.csv"
     if spoil == "images":
         path.write_text(path.read_text().replace("i4", "i9"))
         says = "the evaluations are of different images"
+    elif spoil == "objects":
+        path.rename(path.with_name("scores.json"))
+        says = "holds the scores of a model of objects"
     elif spoil == "none":
         path.unlink()
         says = "holds no scores of val; python evaluate.py --model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import json
 import math
 import re
@@ -160,6 +161,79 @@ def test_predictors_and_postprocessing(model, folder, tmp_path):
     assert score(model, "-o", tmp_path / "disc", *words) == 0
     scores = json.loads((tmp_path / "disc" / "scores.json").read_text())
     assert scores["Accuracy/disc"] == 1 and scores["Accuracy/background"] == 0
+
+
+SHAPES = {"type": "Shapes", "args": {"split": "train", "length": 2}}
+FOLDER = {"type": "Folder", "args": {"split": "val", "data_dir": "here"}}
+
+
+def loaders(train: dict, val: dict, test: dict | None = None) -> dict:
+    return {"train_loader": train, "val_loader": val, "test_loader": test}
+
+
+def test_the_section_of_a_split():
+    val = {"type": "Shapes", "args": {"split": "val"}}
+    config = loaders(SHAPES, val)
+    assert evaluate.split_section(config, None, None) == val
+    assert evaluate.split_section(config, "train", None) == SHAPES
+    assert evaluate.split_section(config, "test", None)["args"] == {"split": "test"}
+    own = {"type": "Shapes", "args": {"split": "val", "length": 9}}
+    assert evaluate.split_section(loaders(SHAPES, val, own), "test", None) == own
+    moved = evaluate.split_section(loaders(SHAPES, FOLDER), "test", "there")
+    assert moved["args"] == {"split": "test", "data_dir": "there"}
+
+
+def test_the_section_of_a_split_of_combined_data_sets():
+    """Every part gets the split and the folder; what belongs to the loader stays outside."""
+    repeated = {"type": "Repeat", "args": {"dataset": FOLDER, "times": 2}}
+    combined = {"type": "Concat", "args": {"datasets": [FOLDER, repeated], "batch_size": 3}}
+    train = {"type": "Repeat", "args": {"dataset": SHAPES, "times": 2}}
+    found = evaluate.split_section(loaders(SHAPES, combined), "test", "there")["args"]
+    args = {"split": "test", "data_dir": "there"}
+    assert found["batch_size"] == 3 and found["datasets"][0]["args"] == args
+    assert found["datasets"][1]["args"] == {"dataset": {"type": "Folder", "args": args}, "times": 2}
+    assert FOLDER["args"] == {"split": "val", "data_dir": "here"}
+    assert evaluate.split_section(loaders(train, combined), "train", None) == train
+
+
+def test_a_combined_data_set_is_scored_on_another_split(model, tmp_path):
+    state = torch.load(model)
+    part = {"type": "Shapes", "args": {"split": "val", "length": 2, "size": 32}}
+    other = {"type": "Repeat", "args": {"dataset": part, "times": 2}}
+    state["config"]["val_loader"] = {"type": "Concat", "args": {"datasets": [part, other]}}
+    torch.save(state, tmp_path / "model.pth")
+    assert score(tmp_path / "model.pth", "--split", "test", "-o", tmp_path / "out") == 0
+    names = [row["image"] for row in rows(tmp_path / "out" / "images.csv")]
+    assert names[:3] == ["0/test_0000", "0/test_0001", "1/0/test_0000"] and len(names) == 6
+
+
+def test_a_model_of_objects(tmp_path):
+    """No table of classes, and a page that tells what its colours mean."""
+    shapes = {"type": "ShapesInstances", "args": {"length": 2, "size": 32, "batch_size": 2}}
+    tiny = {**TINY, "train_loader": shapes, "val_loader": shapes, "loss": "Discriminative"}
+    tiny["trainer"] = {**TINY["trainer"], "epochs": 1, "monitor": "max SBD"}
+    (tmp_path / "config.json").write_text(json.dumps(tiny))
+    words = ["-d", "cpu", "--set", f"trainer.save_dir={tmp_path}"]
+    train.main(train.parse(["-c", str(tmp_path / "config.json"), *words]))
+    (model,) = tmp_path.glob("tiny/*/last.pth")
+    assert score(model, "-o", tmp_path / "out") == 0
+    of_classes = ("classes.", "class_counts", "confusion", "boundary")
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {name for name in FILES if not name.startswith(of_classes)}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "missed ones red" in page and "Worst images" in page and "Confusion" not in page
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    images = rows(tmp_path / "out" / "images.csv")
+    assert scores["SBD"] == pytest.approx(sum(float(row["SBD"]) for row in images) / len(images))
+
+
+def test_a_full_disk(model, tmp_path, monkeypatch, capsys):
+    def full(path: Path, rows: list) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("utils.report.folder.write_csv", full)
+    assert score(model, "-o", tmp_path / "out") == 2
+    assert "classes.csv cannot be written: No space left on device" in capsys.readouterr().err
 
 
 def test_boundary_errors_by_hand():

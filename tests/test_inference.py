@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sys
@@ -307,6 +308,13 @@ def test_a_folder_of_frames_becomes_a_video(model, tmp_path):
     assert (len(made), made.fps) == (3, 4)
 
 
+def test_a_video_of_odd_sides_keeps_the_last_row_and_column(model, tmp_path):
+    write_png(tmp_path / "frames" / "1.png", photo((75, 33, 3)))
+    assert infer(model, "-i", tmp_path / "frames", "--save", "video", "-o", tmp_path / "out") == 0
+    made = Video(tmp_path / "out" / "frames.mp4").capture
+    assert (made.get(cv2.CAP_PROP_FRAME_WIDTH), made.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (34, 76)
+
+
 def damage(path: Path) -> None:
     """Blank the packet of a frame in the middle, and its start code with it."""
     data = bytearray(path.read_bytes())
@@ -361,6 +369,20 @@ def test_skip_existing_of_a_video(model, tmp_path):
     assert len(files(tmp_path / "out")) == 12 and kept.stat().st_mtime_ns == before
 
 
+def test_skip_existing_makes_a_missing_video_whole_and_leaves_one_that_is_there(model, tmp_path):
+    write_video(tmp_path / "clip.mp4", 5)
+    out = tmp_path / "out"
+    words = ("-i", tmp_path / "clip.mp4", "-o", out, "--save", "ids", "video", "--skip-existing")
+    assert infer(model, *words) == 0
+    before = (out / "clip.mp4").read_bytes()
+    (out / "clip" / "000002_ids.png").unlink()
+    assert infer(model, *words) == 0
+    assert (out / "clip.mp4").read_bytes() == before and len(files(out)) == 6
+    (out / "clip.mp4").unlink()
+    assert infer(model, *words) == 0
+    assert len(Video(out / "clip.mp4")) == 5
+
+
 def test_nothing_is_half_written(tmp_path, monkeypatch):
     """A stop in the middle of a PNG leaves none of its name, so --skip-existing makes it again."""
     monkeypatch.setattr(Image.Image, "save", lambda *_, **__: sys.exit("stopped"))
@@ -408,6 +430,14 @@ def test_two_images_of_one_name(model, folder, tmp_path, capsys):
     assert "would both be written to a.png" in capsys.readouterr().err
 
 
+def test_results_of_two_images_in_one_place(model, folder, tmp_path, capsys):
+    """The ids of a, and what is written with colours of an image that is called so."""
+    shutil.copy(folder / "a.png", folder / "a_ids.png")
+    assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
+    assert "a_ids.png would be a result of a and of a_ids" in capsys.readouterr().err
+    assert infer(model, "-i", folder, "-o", tmp_path / "out", "--save", "palette") == 0
+
+
 def test_an_image_is_not_written_over(model, folder, capsys):
     assert infer(model, "-i", folder, "-o", folder, "--overwrite") == 2
     assert "would be written over" in capsys.readouterr().err
@@ -428,6 +458,17 @@ def test_frames_of_two_sizes_make_no_video(model, folder, tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- in little memory
+
+
+def test_a_full_disk_under_the_bands(model, folder, tmp_path, monkeypatch, capsys):
+    def full(dir: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("utils.label_bands.tempfile.TemporaryFile", full)
+    words = ("--mode", "sliding", "--window", "32", "--save", "ids")
+    assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 2
+    said = capsys.readouterr().err
+    assert "3,150 bytes that labels of 70x45 pixels need meanwhile: No space left" in said
 
 
 @pytest.mark.parametrize("normalize", ["own", "fixed"])

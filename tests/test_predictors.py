@@ -214,6 +214,8 @@ def test_the_models_own_maps_are_not_written_over(name):
         ("Sliding", {"window": 0}, "window is 0"),
         ("Sliding", {"overlap": 1}, "overlap is 1; give a share"),
         ("MultiScale", {"scales": []}, "scales are []"),
+        ("MultiScale", {"scales": [1, float("nan")]}, "scales are [1, nan]; give one or more"),
+        ("MultiScale", {"scales": [float("inf")]}, "scales are [inf]; give one or more numbers"),
         ("MultiScale", {"scales": [1, 0]}, "scales are [1, 0]; give one or more numbers above 0"),
     ],
 )

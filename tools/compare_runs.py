@@ -42,6 +42,11 @@ def evaluation_of(folder: Path, split: str) -> Path:
     for place in (folder, inside):
         if (place / "class_counts.csv").is_file():
             return place
+        if (place / "scores.json").is_file():
+            raise UserError(
+                f"{place} holds the scores of a model of objects; models of classes can be "
+                "compared, whose counts in each image evaluate.py writes down"
+            )
     raise UserError(
         f"{folder} holds no scores of {split}; python evaluate.py --model "
         f"{folder / 'best_model.pth'} --output {inside} makes them"

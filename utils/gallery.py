@@ -17,6 +17,11 @@ from utils.visualize import contact_sheet, draw_errors, draw_labels
 
 TITLES = ("image", "truth", "prediction", "errors")
 WIDTH = 480
+LEGENDS = {  # what the colours of `draw_errors` mean
+    "semantic": "Errors: wrong pixels are red, ignored ones white.",
+    "instance": "Errors: objects that match are green, missed ones red, false ones blue, those "
+    "split or merged violet; ignored pixels are white.",
+}
 
 
 @dataclass
@@ -44,12 +49,14 @@ class Gallery:
 
     Attributes:
         scores: Of each image, by its name, in the order of the data set.
+        legend: What the colours of the errors mean.
         counts: Rows (image, class, ...) of the metric's "class_counts", where it has such a table.
     """
 
     def __init__(self, metric: MetricGroup, dataset: BaseDataset, count: int = 8):
         self.metric, self.dataset, self.count = metric, dataset, count
         self.key = next(iter(metric.compute()))
+        self.legend = LEGENDS[metric.targets[0]]
         self.spaced = set(np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist())
         self.scores: dict[str, dict[str, float]] = {}
         self.counts: list[list] = []

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from utils.clustering import Labeler
+from utils.errors import UserError
 from utils.normalization import Normalization
 from utils.predictors import Predictor
 
@@ -38,15 +39,24 @@ def label_in_bands(
         device: Where the model is.
         highest: The highest label.
         folder: Where the file lies until the map is let go of.
+
+    Raises:
+        UserError: If the file cannot be written, as on a full disk.
     """
     normalize = normalization.of(image)
     dtype = np.uint8 if highest < 256 else np.uint16
     height, width = image.shape[:2]
-    with tempfile.TemporaryFile(dir=folder) as file:
-        bands = predictor.bands(
-            model, lambda a, b: normalize(image[a:b])[None].to(device), height, width
-        )
-        for _, outputs in bands:
-            file.write(labeler(outputs)[0].cpu().numpy().astype(dtype).tobytes())
-        file.flush()
-        return np.memmap(file, dtype, "r", shape=(height, width))
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            bands = predictor.bands(
+                model, lambda a, b: normalize(image[a:b])[None].to(device), height, width
+            )
+            for _, outputs in bands:
+                file.write(labeler(outputs)[0].cpu().numpy().astype(dtype).tobytes())
+            file.flush()
+            return np.memmap(file, dtype, "r", shape=(height, width))
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot hold the {height * width * dtype().itemsize:,} bytes that labels of "
+            f"{width}x{height} pixels need meanwhile: {error.strerror or error}"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
@@ -51,7 +52,7 @@ class MultiScale(Predictor):
         predictor: Annotated[dict, "predictor"] | None = None,
         scores: Sequence[str] = ("out",),
     ):
-        if not scales or min(scales) <= 0:
+        if not scales or not all(0 < scale < math.inf for scale in scales):
             raise ValueError(f"scales are {list(scales)}; give one or more numbers above 0")
         self.views = [
             (scale, mirrored) for scale in scales for mirrored in (False, True)[: 1 + flip]

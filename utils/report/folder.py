@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from utils.errors import UserError
 from utils.gallery import Gallery
 from utils.image_io import write_png
 from utils.metrics import MetricGroup
@@ -34,30 +37,49 @@ def write_evaluation(
         metric: What gave them.
         gallery: What has seen each image.
         boundary: Likewise, or None.
+
+    Raises:
+        UserError: If a file cannot be written, as on a full disk.
     """
-    write_json(folder / "scores.json", {k: None if math.isnan(v) else v for k, v in scores.items()})
-    write_json(folder / "evaluation.json", {**about, "config": predict.config})
-    (folder / "scores.txt").write_text(score_table(scores) + "\n")
-    tables = {"classes": class_table(scores), **metric.tables(), **gallery.tables()}
-    if boundary is not None:
-        tables["boundary_errors"] = boundary.table()
-    for name, rows in tables.items():
-        write_csv(folder / f"{name}.csv", rows)
-    matrices = metric.pictures()
-    for name, picture in {**matrices, **gallery.sheets()}.items():
-        write_png(folder / f"{name}.png", picture)
-    page = make_report(
-        f"{predict.config['name']}: scores of {about['data']}",
-        about,
-        scores,
-        predict.palette,
-        matrices,
-        tables.get("boundary_errors"),
-        tables["images"],
-        gallery.exhibits(),
-        gallery.key,
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    with writing_into(folder):
+        write_json(
+            folder / "scores.json", {k: None if math.isnan(v) else v for k, v in scores.items()}
+        )
+        write_json(folder / "evaluation.json", {**about, "config": predict.config})
+        (folder / "scores.txt").write_text(score_table(scores) + "\n")
+        classes = class_table(scores)
+        tables = {"classes": classes} if len(classes) > 1 else {}  # a model of objects has none
+        tables |= metric.tables() | gallery.tables()
+        if boundary is not None:
+            tables["boundary_errors"] = boundary.table()
+        for name, rows in tables.items():
+            write_csv(folder / f"{name}.csv", rows)
+        matrices = metric.pictures()
+        for name, picture in {**matrices, **gallery.sheets()}.items():
+            write_png(folder / f"{name}.png", picture)
+        page = make_report(
+            f"{predict.config['name']}: scores of {about['data']}",
+            about,
+            scores,
+            predict.palette,
+            matrices,
+            tables.get("boundary_errors"),
+            tables["images"],
+            gallery.exhibits(),
+            gallery.key,
+            gallery.legend,
+        )
+        (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """Turn what the system says against writing into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise UserError(f"{place} cannot be written: {error.strerror or error}") from error
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -31,6 +31,7 @@ def make_report(
     images: Sequence[Sequence],
     exhibits: Mapping[str, Sequence[Exhibit]],
     key: str,
+    legend: str,
 ) -> str:
     """The page as HTML.
 
@@ -44,6 +45,7 @@ def make_report(
         images: Scores of each image, the first row a heading.
         exhibits: Kept images by sheet.
         key: Name of the score that ranks images.
+        legend: What the colours of the errors mean.
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -68,7 +70,8 @@ def make_report(
     for name, kept in exhibits.items():
         heading, text = SHEETS[name]
         figures = [figure(exhibit, key) for exhibit in kept]
-        parts.append(section(heading, text.format(key=key, titles=", ".join(TITLES)), *figures))
+        text = text.format(key=key, titles=", ".join(TITLES))
+        parts.append(section(heading, f"{text} {legend}", *figures))
     shown = overall(images)
     text = f"{len(images) - 1} images; a click on a heading sorts. All scores are in images.csv."
     bars = [name for name in shown[0] if in_unit(shown, name)]

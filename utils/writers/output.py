@@ -23,13 +23,14 @@ class Output:
         kinds: Names in KINDS.
         source: What is predicted.
         task: What the model was trained for.
-        skip_existing: An image whose results are all there is not wanted again.
+        skip_existing: An image whose results are all there is not wanted again; a video that is
+            there stays as it is.
         overwrite: Results may be written over.
         fps: Of a video, in place of the source's.
 
     Raises:
         UserError: If the folder holds files and neither flag is given, if an image that is read
-            would be written over, or if the model has no result of a kind.
+            or another result would be written over, or if the model has no result of a kind.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Output:
             writer.check(task)
         self.write_files = {kind: writer.begin() for kind, writer in self.writers.items()}
         self._refuse_overwriting(source)
+        if skip_existing and self.video and self.video.path.is_file():
+            self.video = None  # made anew of the missing frames alone, it would lose the others
         if folder.is_dir() and any(folder.iterdir()) and not (skip_existing or overwrite):
             raise UserError(
                 f"--output {folder} is not empty: --overwrite writes over results in it, "
-                "--skip-existing predicts only what is missing there"
+                "--skip-existing predicts only what is missing there, or name another folder"
             )
         make_folder(folder, "--output")
 
@@ -70,8 +73,7 @@ class Output:
 
     def places(self, name: PurePath) -> list[Path]:
         """The files of one image."""
-        own = [self.folder / writer.place(name) for writer in self.writers.values()]
-        return [*own, self.video.path] if self.video else own
+        return [*self._own(name), *([self.video.path] if self.video else [])]
 
     def wants(self, name: PurePath) -> bool:
         """Whether an image is to be predicted."""
@@ -95,9 +97,21 @@ class Output:
         if self.video:
             self.video.close() if kind is None else self.video.discard()
 
+    def _own(self, name: PurePath) -> list[Path]:
+        """Those that no other image shares."""
+        return [self.folder / writer.place(name) for writer in self.writers.values()]
+
     def _refuse_overwriting(self, source: Source) -> None:
         read = {path.resolve() for path in source.files}
-        written = [path for name in source.names for path in self.places(name)]
+        written: dict[Path, PurePath] = {}
+        for name in source.names:
+            for path in self._own(name):
+                other = written.setdefault(path, name)
+                if other != name:
+                    raise UserError(
+                        f"{path} would be a result of {other} and of {name}; predict them one "
+                        "after the other, into two folders"
+                    )
         for path in [*written, *([self.video.path] if self.video else [])]:
             if path.resolve() in read:
                 raise UserError(f"{path} would be written over; give another folder as --output")

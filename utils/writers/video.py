@@ -29,10 +29,14 @@ class VideoFile:
     def add(self, result: Result) -> None:
         """Append one frame; its size is that of the first.
 
+        MPEG-4 has even sides: the last row or column of a picture with odd ones is repeated.
+
         Raises:
             UserError: If the video cannot be written, or the frame is of another size.
         """
         picture = draw_overlay(result)
+        odd = [(0, side % 2) for side in picture.shape[:2]]
+        picture = np.pad(picture, (*odd, (0, 0)), mode="edge")
         height, width = picture.shape[:2]
         if self.file is None:
             self.size = (width, height)
