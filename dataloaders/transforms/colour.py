@@ -34,9 +34,7 @@ def require_rgb(image: np.ndarray, transform: BaseTransform) -> None:
 
 def mixed(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Each pixel's channels multiplied by a matrix, rounded and clipped."""
-    full = np.iinfo(image.dtype).max
-    values = cv2.transform(image.astype(np.float32), matrix.astype(np.float32))
-    return values.round().clip(0, full).astype(image.dtype)
+    return cv2.transform(image, matrix.astype(np.float32))
 
 
 @TRANSFORMS.register
