@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
