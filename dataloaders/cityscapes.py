@@ -12,7 +12,13 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.cityscapes_classes import chosen_things, class_list, class_table, instance_table
+from dataloaders.cityscapes_classes import (
+    SAMPLE_IGNORED,
+    chosen_things,
+    class_list,
+    class_table,
+    instance_table,
+)
 from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair
 from utils.errors import UserError
 from utils.registry import suggest
@@ -138,7 +144,7 @@ class Cityscapes(BaseDataset):
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         values = super().decode(label, entry)["semantic"]
         if self.instance_ratio is not None:
-            return {"instance": values}
+            return {"instance": np.where(values == SAMPLE_IGNORED, INSTANCE_IGNORE, values)}
         return {name: self.tables[name][values] for name in self.targets}
 
 

@@ -12,6 +12,7 @@ from utils.registry import suggest
 
 REST, BLACK = "rest", [0, 0, 0]
 ALL_VALUES = 1 << 16  # an instance file holds id * 1000 + n
+SAMPLE_IGNORED = ALL_VALUES - 1  # in files of tools/sample_instances.py
 
 
 class Label(NamedTuple):

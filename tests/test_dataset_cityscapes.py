@@ -178,11 +178,12 @@ def sample(root, city, place, ids):
 
 def test_sampled_objects(root):
     ids = np.full(layouts.SIZE, 0, np.uint16)
-    ids[3, 3] = 40000
+    ids[3, 3], ids[4, 4] = 40000, 65535  # an object, and a group that is ignored
     sample(root, "ulm", "car/0.4", ids)
     data = cityscapes(root, target="instance", things="car", instance_ratio=0.4)
     assert names(data) == ["ulm"]  # the sampler kept no car of the others
-    assert np.array_equal(data[0]["target"].numpy(), ids)
+    expected = np.where(ids == 65535, -1, ids.astype(np.int32))
+    assert np.array_equal(data[0]["target"].numpy(), expected)
     sample(root, "aachen", "all/1.0", ids)
     assert names(cityscapes(root, target="instance", instance_ratio=1)) == ["aachen"]
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from dataloaders.cityscapes_classes import SAMPLE_IGNORED  # noqa: E402
 from dataloaders.cvppp import CVPPP  # noqa: E402
 from dataloaders.files import find_data_dir  # noqa: E402
 from dataloaders.instance_labels import keep_share, read_ids  # noqa: E402
@@ -37,7 +38,6 @@ THINGS = {
     "bicycle": 33,
 }
 OBJECT = 1000  # an object's number is its class id * 1000 + n, a group's the class id alone
-IGNORED = 65535
 ENDING = "_gtFine_instanceIds.png"
 BLOCK = 20
 
@@ -81,7 +81,7 @@ def sample_split(root: Path, split: str, ratios: list[float], args: argparse.Nam
     files = sorted(labels.glob(f"*/*{ENDING}"))
     if not files:
         raise UserError(f"{labels} holds no <city>/*{ENDING}, the official label files")
-    groups = IGNORED if args.groups == "ignore" else 0
+    groups = SAMPLE_IGNORED if args.groups == "ignore" else 0
     things = {name: [THINGS[name]] for name in args.classes} or {"all": [*THINGS.values()]}
     samples = [
         ThingSample(name, ids, ratios, groups, EvenDraws(args.seed, f"{split}/{name}"))
