@@ -3,9 +3,10 @@
     python benchmarks/faults.py [--kills 50] [--workers 0] [--signal KILL] [--seed 0]
 
 The run draws its data and saves after every second batch, so that many kills fall into a write.
-After each kill the folder's newest good checkpoint must load; then `-r auto` goes on, up to the
-next kill. Printed: the kills and where the run went on, then what differs in weights, optimizer,
-generators and metrics.csv between the broken and the unbroken run: nothing, else exit code 1.
+After each kill, some time into the training, the folder's newest good checkpoint must load; then
+`-r auto` goes on, up to the next kill, and at its end the next run begins until there were enough.
+Printed: the kills and where the run went on, then what differs in weights, optimizer, generators
+and metrics.csv between each broken and the unbroken run: nothing, else exit code 1.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def config(name: str, folder: Path, workers: int) -> dict:
     return {
         "name": name,
         "n_gpu": 0,
-        "arch": {"type": "UNet", "args": {"decoder_channels": [16, 8, 8, 8]}},
+        "arch": {"type": "ENet", "args": {}},
         "train_loader": {
             "type": "Shapes",
             "args": {**data, "length": 40, "shuffle": True, "num_workers": workers},
@@ -45,7 +47,7 @@ def config(name: str, folder: Path, workers: int) -> dict:
         "loss": "CrossEntropy",
         "optimizer": {"type": "AdamW", "args": {"lr": 0.001}},
         "trainer": {
-            "epochs": 10,
+            "epochs": 5,
             "save_dir": str(folder),
             "save_every_iterations": 2,
             "deterministic": True,
@@ -56,7 +58,36 @@ def config(name: str, folder: Path, workers: int) -> dict:
 
 def start(path: Path) -> subprocess.Popen:
     words = [sys.executable, "train.py", "-c", str(path), "-r", "auto"]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+
+
+def until_trained(process: subprocess.Popen) -> None:
+    """Wait for the line after which a run's batches begin."""
+    for line in process.stdout:
+        if line.startswith("batches of"):
+            return
+
+
+def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float]) -> int:
+    """Train, kill at most so often after `moment()` seconds of training, go on; the kills left."""
+    described = json.loads(path.read_text())
+    while True:
+        process = start(path)
+        until_trained(process)
+        try:
+            _, errors = process.communicate(timeout=moment() if kills else None)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.Signals[f"SIG{how}"])
+            process.communicate()
+            kills -= 1
+            found, state = newest(described)
+            where = f"{found.name} at {state['iteration']}" if found else "the beginning"
+            print(f"{described['name']}: goes on from {where}, {kills} kills left", flush=True)
+            continue
+        if process.returncode:
+            raise SystemExit(errors)
+        return kills
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:
@@ -71,43 +102,42 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     return [] if one == other or (one != one and other != other) else [place]
 
 
+def result(folder: Path, run: str) -> dict[str, Any]:
+    """All that a run ended with."""
+    (last,) = folder.glob(f"{run}/*/last.pth")
+    if parts := list(last.parent.glob("*.part")):
+        raise SystemExit(f"{run}: left {parts}")
+    table = (last.parent / "metrics.csv").read_text()
+    return {**checkpoint.load(last), "metrics.csv": table, "config": None}
+
+
 def main(args: argparse.Namespace) -> int:
     rng = random.Random(args.seed)
-    whole_seconds = 0.0
+    left, number, failed = args.kills, 0, False
     with tempfile.TemporaryDirectory() as name:
-        folder, states = Path(name), {}
-        for run in ("whole", "broken"):
-            described = config(run, folder, args.workers)
+        folder = Path(name)
+
+        def write(run: str) -> Path:
             path = folder / f"{run}.json"
-            path.write_text(json.dumps(described))
-            begin = time.monotonic()
-            left = args.kills if run == "broken" else 0
-            while True:
-                process = start(path)
-                try:
-                    if left:
-                        process.wait(rng.uniform(0, whole_seconds))
-                    _, errors = process.communicate()
-                    if process.returncode:
-                        raise SystemExit(errors.decode())
-                    break
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.Signals[f"SIG{args.signal}"])
-                    process.communicate()
-                    left -= 1
-                    found, state = newest(described)
-                    where = f"{found.name} at {state['iteration']}" if found else "the beginning"
-                    print(f"kill {args.kills - left}: goes on from {where}", flush=True)
-            whole_seconds = time.monotonic() - begin
-            (last,) = folder.glob(f"{run}/*/last.pth")
-            table = (last.parent / "metrics.csv").read_text()
-            states[run] = {**checkpoint.load(last), "metrics.csv": table, "config": None}
-            if parts := list(last.parent.glob("*.part")):
-                print(f"{run}: left {parts}")
-                return 1
-        found = differences(states["whole"], states["broken"])
-        print("different: " + (", ".join(found) or "nothing"))
-        return int(bool(found))
+            path.write_text(json.dumps(config(run, folder, args.workers)))
+            return path
+
+        process = start(write("whole"))
+        until_trained(process)
+        begin = time.monotonic()
+        _, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(errors)
+        seconds = time.monotonic() - begin
+        whole = result(folder, "whole")
+        while left:
+            number += 1
+            run = f"broken{number}"
+            left = train_to_end(write(run), left, args.signal, lambda: rng.uniform(0, seconds / 4))
+            found = differences(whole, result(folder, run))
+            failed |= bool(found)
+            print(f"{run}: different: " + (", ".join(found) or "nothing"), flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":
