@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from pathlib import Path
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # runs are compared to the bit, tests run side by side
+# tests run side by side, and runs in processes of their own are compared to the bit
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+import inference
+import train
 from utils.logger import start_logging
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -37,6 +39,26 @@ TINY = {
     "lr_scheduler": {"type": "Poly"},
     "trainer": {"epochs": 2, "tensorboard": False},
 }
+
+
+def trained(folder: Path, **changes) -> Path:
+    """The last checkpoint of a run of TINY for one epoch, with other sections."""
+    config = {**TINY, **changes}
+    config["trainer"] = {**config["trainer"], "epochs": 1, "save_dir": str(folder)}
+    (folder / "config.json").write_text(json.dumps(config))
+    train.main(train.parse(["-d", "cpu", "-c", str(folder / "config.json")]))
+    return next(folder.glob("tiny/*/last.pth"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint of two steps: classes background, disc, square, triangle."""
+    return trained(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def predict(model) -> inference.Predict:
+    return inference.load(model)
 
 
 @pytest.fixture(autouse=True)

@@ -841,3 +841,11 @@ def test_command_line_evaluate(tmp_path):
     done = command_line("evaluate.py", "-m", tmp_path / "gone.pth")
     check(done.returncode, done.stderr, ["there is no checkpoint", tmp_path / "gone.pth"])
     assert not files(tmp_path)
+
+
+def test_a_gpu_that_is_full(capsys):
+    def work() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has")
+
+    says = ("the GPU's memory is full", "--mode sliding", "(CUDA out of memory)")
+    check(run(work), capsys.readouterr().err, says)

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, trained
 
 import evaluate
-import train
 from utils.command import run
 from utils.image_io import read_image
 from utils.report.boundary_errors import BoundaryErrors
@@ -34,17 +33,6 @@ FILES = {
     *("confusion_matrix.png", "confusion_matrix_counts.png"),
     *("worst.png", "best.png", "examples.png"),
 }
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """A checkpoint of two steps on Shapes."""
-    folder = tmp_path_factory.mktemp("run")
-    config = folder / "config.json"
-    config.write_text(json.dumps(TINY))
-    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
-    train.main(train.parse(["-c", str(config), *words]))
-    return next(folder.glob("tiny/*/last.pth"))
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +198,9 @@ def test_a_combined_data_set_is_scored_on_another_split(model, tmp_path):
 def test_a_model_of_objects(tmp_path):
     """No table of classes, and a page that tells what its colours mean."""
     shapes = {"type": "ShapesInstances", "args": {"length": 2, "size": 32, "batch_size": 2}}
-    tiny = {**TINY, "train_loader": shapes, "val_loader": shapes, "loss": "Discriminative"}
-    tiny["trainer"] = {**TINY["trainer"], "epochs": 1, "monitor": "max SBD"}
-    (tmp_path / "config.json").write_text(json.dumps(tiny))
-    words = ["-d", "cpu", "--set", f"trainer.save_dir={tmp_path}"]
-    train.main(train.parse(["-c", str(tmp_path / "config.json"), *words]))
-    (model,) = tmp_path.glob("tiny/*/last.pth")
+    monitor = {**TINY["trainer"], "monitor": "max SBD"}
+    sections = {"train_loader": shapes, "val_loader": shapes, "trainer": monitor}
+    model = trained(tmp_path, **sections, loss="Discriminative")
     assert score(model, "-o", tmp_path / "out") == 0
     of_classes = ("classes.", "class_counts", "confusion", "boundary")
     found = {path.name for path in (tmp_path / "out").iterdir()}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import trained
 
 import inference
-import train
 from tools import export
 from utils.command import run
 from utils.image_io import read_label, write_png
@@ -19,14 +17,9 @@ from utils.image_io import read_label, write_png
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """A checkpoint of two steps of a small U-Net, whose operations ONNX has."""
-    folder = tmp_path_factory.mktemp("run")
+    """A checkpoint of two steps of a small U-Net, which is written in seconds."""
     unet = {"type": "UNet", "args": {"backbone": "resnet18", "decoder_channels": [16, 16, 16, 16]}}
-    config = folder / "config.json"
-    config.write_text(json.dumps({**TINY, "arch": unet}))
-    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
-    train.main(train.parse(["-c", str(config), *words]))
-    return next(folder.glob("tiny/*/last.pth"))
+    return trained(tmp_path_factory.mktemp("run"), arch=unet)
 
 
 def write(model: Path, path: Path, *words: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import sys
@@ -14,46 +13,23 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from inferring import files, infer, photo
 from PIL import Image
 
-import inference
-import train
 from tools import benchmark
 from utils.command import run
 from utils.image_io import read_image, read_label, write_picture, write_png
-from utils.normalization import Normalization
 from utils.pca import PrincipalComponents
-from utils.sources import Video, expand, find_source, natural
+from utils.sources import expand, find_source, natural
 from utils.writers import Result, Task
 from utils.writers.embeddings import embeddings_of
 from utils.writers.submissions import CITYSCAPES, kitti_road_name, voc_palette
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """A checkpoint of two steps: classes background, disc, square, triangle."""
-    folder = tmp_path_factory.mktemp("run")
-    words = ["-d", "cpu", "--set", f"trainer.save_dir={folder}", "--set", "trainer.epochs=1"]
-    path = folder / "config.json"
-    path.write_text(json.dumps(TINY))
-    train.main(train.parse(["-c", str(path), *words]))
-    return next(folder.glob("tiny/*/last.pth"))
-
-
-@pytest.fixture(scope="module")
-def predict(model):
-    return inference.load(model)
 
 
 def changed(model: Path, path: Path, **values) -> Path:
     """A copy of the checkpoint with other values."""
     torch.save({**torch.load(model), **values}, path)
     return path
-
-
-def photo(size: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)
 
 
 @pytest.fixture
@@ -63,16 +39,6 @@ def folder(tmp_path) -> Path:
     for seed, (name, size) in enumerate(sizes.items()):
         write_png(tmp_path / "in" / f"{name}.png", photo(size, seed))
     return tmp_path / "in"
-
-
-def infer(model: Path, *words: str | Path) -> int:
-    """The exit code."""
-    argv = [str(word) for word in ("-d", "cpu", "-m", model, *words)]
-    return run(lambda: inference.main(inference.parse(argv)))
-
-
-def files(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
 # ---------------------------------------------------------------- what it takes
@@ -274,73 +240,6 @@ def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):
     assert (read_label(tmp_path / "out" / "a.png") == 1).all()
 
 
-# ---------------------------------------------------------------- video
-
-
-def write_video(path: Path, count: int = 12, size: tuple[int, int] = (64, 48)) -> None:
-    file = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, size)
-    for index in range(count):
-        file.write(cv2.resize(photo((6, 8, 3), index), size))
-    file.release()
-
-
-def test_a_video_becomes_a_video(model, predict, tmp_path):
-    write_video(tmp_path / "clip.mp4")
-    assert infer(model, "-i", tmp_path / "clip.mp4", "-o", tmp_path / "out") == 0
-    assert files(tmp_path / "out") == {"clip.mp4"}
-    made = Video(tmp_path / "out" / "clip.mp4")
-    assert (len(made), made.fps) == (12, 10)
-    words = ("--save", "ids", "video", "--fps", "5", "--overwrite")
-    assert infer(model, "-i", tmp_path / "clip.mp4", "-o", tmp_path / "out", *words) == 0
-    assert files(tmp_path / "out") == {"clip.mp4", *(f"clip/{i:06d}_ids.png" for i in range(1, 13))}
-    assert Video(tmp_path / "out" / "clip.mp4").fps == 5
-    task = next(iter(Video(tmp_path / "clip.mp4").reads(3, lambda name: True)))
-    labels = [predict(task().image) for _ in range(2)][-1]
-    assert np.array_equal(read_label(tmp_path / "out" / "clip" / "000002_ids.png"), labels)
-
-
-def test_a_folder_of_frames_becomes_a_video(model, tmp_path):
-    for index in range(9, 12):
-        write_png(tmp_path / "frames" / f"{index}.png", photo((48, 64, 3), index))
-    words = ("--save", "video", "-o", tmp_path / "out", "--fps", "4")
-    assert infer(model, "-i", tmp_path / "frames", *words) == 0
-    made = Video(tmp_path / "out" / "frames.mp4")
-    assert (len(made), made.fps) == (3, 4)
-
-
-def test_a_video_of_odd_sides_keeps_the_last_row_and_column(model, tmp_path):
-    write_png(tmp_path / "frames" / "1.png", photo((75, 33, 3)))
-    assert infer(model, "-i", tmp_path / "frames", "--save", "video", "-o", tmp_path / "out") == 0
-    made = Video(tmp_path / "out" / "frames.mp4").capture
-    assert (made.get(cv2.CAP_PROP_FRAME_WIDTH), made.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (34, 76)
-
-
-def damage(path: Path) -> None:
-    """Blank the packet of a frame in the middle, and its start code with it."""
-    data = bytearray(path.read_bytes())
-    codes = [i for i in range(len(data) - 4) if data[i : i + 4] == b"\x00\x00\x01\xb6"]
-    data[codes[5] : codes[6]] = bytes(codes[6] - codes[5])
-    path.write_bytes(data)
-
-
-def test_a_corrupt_frame_is_reported_and_the_rest_goes_on(model, tmp_path, capsys):
-    write_video(tmp_path / "clip.mp4")
-    damage(tmp_path / "clip.mp4")
-    words = ("--save", "ids", "-o", tmp_path / "out")
-    assert infer(model, "-i", tmp_path / "clip.mp4", *words) == 2
-    assert "11 of 12 frames could be decoded" in capsys.readouterr().err
-    assert len(files(tmp_path / "out")) == 11
-
-
-def test_a_corrupt_frame_of_a_folder(model, tmp_path, capsys):
-    for index in range(3):
-        write_png(tmp_path / "frames" / f"{index}.png", photo((48, 64, 3), index))
-    (tmp_path / "frames" / "1.png").write_bytes(b"\x89PNG broken")
-    assert infer(model, "-i", tmp_path / "frames", "--save", "video", "-o", tmp_path / "out") == 2
-    assert "1.png" in capsys.readouterr().err
-    assert len(Video(tmp_path / "out" / "frames.mp4")) == 2
-
-
 # ---------------------------------------------------------------- what is there already
 
 
@@ -356,31 +255,6 @@ def test_a_folder_with_results_asks_what_to_do(model, folder, tmp_path, capsys):
     assert (out / "a_ids.png").read_bytes() == b"kept" and (out / "b_ids.png").is_file()
     assert infer(model, "-i", folder, "-o", out, "--save", "ids", "--overwrite") == 0
     assert read_label(out / "a_ids.png").shape == (45, 70)
-
-
-def test_skip_existing_of_a_video(model, tmp_path):
-    write_video(tmp_path / "clip.mp4")
-    words = ("-i", tmp_path / "clip.mp4", "-o", tmp_path / "out", "--save", "ids")
-    assert infer(model, *words) == 0
-    (tmp_path / "out" / "clip" / "000004_ids.png").unlink()
-    kept = tmp_path / "out" / "clip" / "000005_ids.png"
-    before = kept.stat().st_mtime_ns
-    assert infer(model, *words, "--skip-existing") == 0
-    assert len(files(tmp_path / "out")) == 12 and kept.stat().st_mtime_ns == before
-
-
-def test_skip_existing_makes_a_missing_video_whole_and_leaves_one_that_is_there(model, tmp_path):
-    write_video(tmp_path / "clip.mp4", 5)
-    out = tmp_path / "out"
-    words = ("-i", tmp_path / "clip.mp4", "-o", out, "--save", "ids", "video", "--skip-existing")
-    assert infer(model, *words) == 0
-    before = (out / "clip.mp4").read_bytes()
-    (out / "clip" / "000002_ids.png").unlink()
-    assert infer(model, *words) == 0
-    assert (out / "clip.mp4").read_bytes() == before and len(files(out)) == 6
-    (out / "clip.mp4").unlink()
-    assert infer(model, *words) == 0
-    assert len(Video(out / "clip.mp4")) == 5
 
 
 def test_nothing_is_half_written(tmp_path, monkeypatch):
@@ -449,50 +323,6 @@ def test_a_model_without_weights(model, folder, tmp_path, capsys):
     torch.save(state, tmp_path / "bare.pth")
     assert infer(tmp_path / "bare.pth", "-i", folder, "-o", tmp_path / "out") == 2
     assert "has no state_dict" in capsys.readouterr().err
-
-
-def test_frames_of_two_sizes_make_no_video(model, folder, tmp_path, capsys):
-    assert infer(model, "-i", folder, "-o", tmp_path / "out", "--save", "video") == 2
-    assert "frames of one size" in capsys.readouterr().err
-    assert not files(tmp_path / "out")
-
-
-# ---------------------------------------------------------------- in little memory
-
-
-def test_a_full_disk_under_the_bands(model, folder, tmp_path, monkeypatch, capsys):
-    def full(dir: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("utils.label_bands.tempfile.TemporaryFile", full)
-    words = ("--mode", "sliding", "--window", "32", "--save", "ids")
-    assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 2
-    said = capsys.readouterr().err
-    assert "3,150 bytes that labels of 70x45 pixels need meanwhile: No space left" in said
-
-
-@pytest.mark.parametrize("normalize", ["own", "fixed"])
-@pytest.mark.parametrize("size", [(300, 200), (64, 500), (500, 64), (20, 20)])
-def test_bands_give_the_labels_of_the_image_in_one_piece(predict, tmp_path, size, normalize):
-    before = predict.normalization
-    if normalize == "own":
-        predict.normalization = Normalization((), ())
-    image = photo((*size, 3))
-    predict.use({"type": "Sliding", "args": {"window": 64, "overlap": 0.5}}, [])
-    assert predict.in_bands
-    found = predict.label_in_bands(image, tmp_path)
-    assert found.dtype == np.uint8 and np.array_equal(found, predict(image))
-    assert not files(tmp_path)
-    predict.use("Whole", [])
-    assert not predict.in_bands
-    predict.normalization = before
-
-
-def test_an_images_own_statistics_in_blocks():
-    image = photo((700, 33, 3))
-    own = Normalization((), ()).of(image)
-    np.testing.assert_allclose(own.mean, image.mean((0, 1)) / 255)
-    np.testing.assert_allclose(own.std, image.std((0, 1)) / 255)
 
 
 def test_a_picture_is_written_as_it_is(tmp_path):

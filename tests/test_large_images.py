@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import trained
 
-import train
 from utils.image_io import read_label
 
 ROOT = Path(__file__).parent.parent
@@ -51,11 +50,7 @@ print(json.dumps([before, most()]))
 
 @pytest.mark.slow
 def test_memory(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(TINY))
-    words = ["-d", "cpu", "--set", f"trainer.save_dir={tmp_path}", "--set", "trainer.epochs=1"]
-    train.main(train.parse(["-c", str(path), *words]))
-    (checkpoint,) = tmp_path.glob("tiny/*/last.pth")
+    checkpoint = trained(tmp_path)
     torch.manual_seed(0)
     weight, bias = 5 * torch.randn(21, 3, 1, 1), torch.randn(21)
     state = torch.load(checkpoint) | {

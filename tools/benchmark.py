@@ -62,6 +62,9 @@ def main(args: argparse.Namespace) -> None:
     log.info("%s, %d threads, torch %s", name, torch.get_num_threads(), torch.__version__)
     log.info("%-12s %5s %9s %11s %9s %9s %9s", *"size batch precision median p10 p90 img/s".split())
     rows = []
+    if args.model.suffix == ".onnx" and "bf16" in args.precision:
+        log.warning("an ONNX file runs in the precision it was written in; fp32 alone is measured")
+        args.precision = ["fp32"]
     for precision, (height, width), batch in itertools.product(
         args.precision, args.sizes, args.batches
     ):

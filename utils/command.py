@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from utils.distributed import PeerError
 from utils.errors import UserError
 from utils.interrupt import Interrupted
@@ -31,6 +33,13 @@ def run(work: Callable[[], None]) -> int:
         return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError as error:
+        print(
+            "error: the GPU's memory is full: predict in windows, --mode sliding --window 512, or "
+            f"train with a smaller batch_size or crop_size ({str(error).split('. ')[0]})",
+            file=sys.stderr,
+        )
         return 2
     except Interrupted as stop:
         if str(stop):  # of several processes the main one speaks
