@@ -115,7 +115,7 @@ class EpochSampler(Sampler):
 
 
 class BlockSampler(Sampler):
-    """Batches of indices in order: of several processes each has a block of them.
+    """Batches of (0, index) in order: of several processes each has a block of them.
 
     Args:
         length: Images there are.
@@ -134,7 +134,7 @@ class BlockSampler(Sampler):
         """Batches of this process."""
         return len(self.block)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in self.block:
             first = batch * self.batch_size
-            yield list(range(first, min(first + self.batch_size, self.length)))
+            yield [(0, index) for index in range(first, min(first + self.batch_size, self.length))]
