@@ -86,6 +86,7 @@ def member(rank: int, world: int, port: int, nodes: int, work: Callable, args: t
     said, errors = io.StringIO(), io.StringIO()
     torch.set_num_threads(1)
     MODELS.register(GroupNormed)
+    multiprocessing.set_start_method("fork", force=True)  # loader workers end with their process
     with redirect_stdout(said), redirect_stderr(errors):
         start_logging()
         result = exit_code(lambda: work(*args))
