@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -58,8 +59,14 @@ def config(name: str, folder: Path, workers: int) -> dict:
 
 def start(path: Path) -> subprocess.Popen:
     words = [sys.executable, "train.py", "-c", str(path), "-r", "auto"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+    return subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # so small a model is slower on more
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def until_trained(process: subprocess.Popen) -> None:
