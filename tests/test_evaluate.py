@@ -18,8 +18,12 @@ import torch
 from conftest import TINY, trained
 
 import evaluate
+from dataloaders import Shapes
 from utils.command import run
+from utils.gallery import Gallery
 from utils.image_io import read_image
+from utils.metrics import MetricGroup
+from utils.normalization import Normalization
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words
 from utils.report.html import picture, table
@@ -273,6 +277,23 @@ def test_small_tables(tmp_path):
     assert [compact(n) for n in counts] == ["5", "950", "1.2k", "57k", "1.2M", "345M", "2.5G"]
     nested = {"type": "MultiScale", "args": {"scales": [1], "predictor": {"type": "Whole"}}}
     assert in_words(nested) == "MultiScale(scales=[1], predictor=Whole)"
+
+
+def test_the_worst_and_the_best_are_kept():
+    """Of six maps with so many right pixels of ten; one without a score is in no ranking."""
+    dataset = Shapes(length=6, size=16)
+    dataset.prepare(None, Normalization(), 0)
+    metric = MetricGroup([{"type": "IoU", "target": "semantic"}], 2, 255, ["a", "b"])
+    gallery = Gallery(metric, dataset, 2)
+    gallery.key = "Pixel_Accuracy"
+    for index, right in enumerate((5, 9, 1, None, 7, 3)):
+        target = torch.full((1, 10), 255 if right is None else 0)
+        labels = (torch.arange(10) >= (right or 0)).long()[None]
+        sample = {"name": str(index), "image": torch.zeros(3, 1, 10), "target": target, "meta": {}}
+        gallery.visit(sample, labels[None], {})
+    kept = {name: [e.name for e in each] for name, each in gallery.exhibits().items()}
+    assert kept == {"worst": ["2", "5"], "best": ["1", "4"], "examples": ["0", "5"]}
+    assert [e.score for e in gallery.worst] == pytest.approx([0.1, 0.3])
 
 
 def test_pictures_are_of_the_images(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_pixels_in_labels_out_at_a_fixed_size(model, tmp_path, ending, capsys):
 def test_refused(model, tmp_path, capsys, name, words, says):
     assert write(model, tmp_path / name, *words) == 2
     assert says in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk(model, tmp_path, monkeypatch, capsys):
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert write(model, tmp_path / "model.pt2") == 2
+    assert "cannot be written: No space left on device" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ The file is read back and run on random images, and on those of --images, agains
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -60,14 +61,25 @@ def trace(packed: Packed, image: Tensor, stride: int, dynamic: list[str]) -> Exp
 
 
 def save_program(program: ExportedProgram, path: Path, text: str) -> None:
-    torch.export.save(program, path, extra_files={KEY: text})
+    """Write a torch.export program.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    made = io.BytesIO()  # torch ends the process where it writes to a full disk itself
+    torch.export.save(program, made, extra_files={KEY: text})
+    try:
+        path.write_bytes(made.getbuffer())
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def save_onnx(program: ExportedProgram, path: Path, text: str) -> None:
     """Write an ONNX file.
 
     Raises:
-        UserError: If the packages are missing, or ONNX lacks an operation of the network.
+        UserError: If the packages are missing, ONNX lacks an operation of the network, or the file
+            cannot be written.
     """
     try:
         made = torch.onnx.export(program, dynamo=True, verbose=False)
@@ -80,7 +92,14 @@ def save_onnx(program: ExportedProgram, path: Path, text: str) -> None:
     for value, name in zip(made.model.graph.outputs, names, strict=True):
         value.name = name
     made.model.metadata_props[KEY] = text
-    made.save(str(path), external_data=False)
+    try:
+        made.save(str(path), external_data=False)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror or error}")
 
 
 SAVERS = {".pt2": save_program, ".onnx": save_onnx}
