@@ -338,7 +338,7 @@ def test_the_program_starts_its_own_processes(arch, code, grouped, tmp_path):
     """As it does for SyncBatchNorm; here on the CPU, with a package of its own."""
     grouped["arch"]["type"] = arch
     path = write(grouped, tmp_path / "own.json")
-    words = ["train.py", "--import", "tests.processes", "-c", path, "-d", "cpu"]
+    words = ["train.py", "--import", "tests.group_normed_package", "-c", path, "-d", "cpu"]
     program = f"from utils.distributed import launch; raise SystemExit(launch(2, {words!r}))"
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
