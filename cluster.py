@@ -46,8 +46,8 @@ LABELER_NAMES = {
     "dbscan": "DBSCAN",
     "consistency": "Consistency",
 }
-DATASETS = {"out": "embeddings1", "teacher": "embeddings2"}
-TAKEN = ("raw", "gt", "semantic", *DATASETS.values())
+SAVED_AS = {"out": "embeddings1", "teacher": "embeddings2"}
+TAKEN = ("raw", "gt", "semantic", *SAVED_AS.values())
 TUNABLE = ("delta_var", "delta_dist", "min_size", "remove_largest", "iou_threshold")
 
 
@@ -69,7 +69,7 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     options = job.options
     labeler = LABELERS.build(job.labeler)
     outputs = {
-        name: torch.from_numpy(read_dataset(job.path, DATASETS[name]))[None].to(job.device)
+        name: torch.from_numpy(read_dataset(job.path, SAVED_AS[name]))[None].to(job.device)
         for name in labeler.reads()
     }
     size = tuple(outputs["out"].shape[2:])
