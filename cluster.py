@@ -21,7 +21,7 @@ from base.base_metric import BaseMetric
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.device import choose_devices
-from utils.embeddings_file import add_datasets, holds, read_dataset, stem_of
+from utils.embeddings_file import add_datasets, holds, read_dataset, read_told, stem_of
 from utils.errors import UserError
 from utils.label_files import (
     TRUTH_NAMES,
@@ -33,6 +33,7 @@ from utils.label_files import (
 )
 from utils.metrics import METRICS
 from utils.registry import parameters
+from utils.scoring import with_told
 from utils.tables import number, score_table
 from utils.targets import INSTANCE_IGNORE
 
@@ -67,7 +68,7 @@ class Job:
 def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     """Add the segmentation, and the truth where it is given, to a file; both (H, W)."""
     options = job.options
-    labeler = LABELERS.build(job.labeler)
+    labeler = LABELERS.build(with_told(job.labeler, read_told(job.path)))
     outputs = {
         name: torch.from_numpy(read_dataset(job.path, SAVED_AS[name]))[None].to(job.device)
         for name in labeler.reads()
@@ -238,8 +239,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gt-dir", type=Path, help="label files; they are added as /gt")
     add("--sem-dir", type=Path, help="semantic label maps to look for objects in (/semantic)")
     add("--things-class", help="Cityscapes class, or the number of a class in --sem-dir's files")
-    add("--delta-var", type=float, help="radius of an instance in the embedding (0.5)")
-    add("--delta-dist", type=float, help="msplus: nearer clusters are one (2.0)")
+    add(
+        "--delta-var",
+        type=float,
+        help="radius of an instance (as the network's loss; else 0.5)",
+    )
+    add("--delta-dist", type=float, help="msplus: nearer clusters are one (likewise; else 2.0)")
     add("--min-size", type=int, help="smallest object in pixels (50)")
     largest = "the largest cluster is background (where neither mask nor foreground tells)"
     add("--remove-largest", action=argparse.BooleanOptionalAction, help=largest)

@@ -36,7 +36,11 @@ from measuring import resident, seconds  # noqa: E402
 from models import MODELS  # noqa: E402
 
 CLASSES = 21
-AS_THEIRS = {"PSPNet": {"use_aux": False}, "UPerNet": {"dropout": 0}}
+AS_THEIRS = {
+    "DeepLabV3Plus": {"decoder_convs": 1},
+    "PSPNet": {"use_aux": False},
+    "UPerNet": {"dropout": 0},
+}
 NAMES = ("UNet", "FPN", "DeepLabV3Plus", "PSPNet", "UPerNet")
 
 

@@ -21,7 +21,7 @@ from utils.registry import Positive
 
 @MODELS.register
 class DeepLabV3Plus(EncoderModel):
-    """ASPP on c5, enlarged to c2, joined with 48 channels of it, two 3x3 convolutions.
+    """ASPP on c5, enlarged to c2, joined with 48 channels of it, 3x3 convolutions.
 
     As the paper: rates 6, 12, 18 at output stride 16, twice that at 8; half at 32 is ours. Where it
     enlarges it does so bilinearly with `align_corners=False`. No norm stands between the two halves
@@ -31,8 +31,9 @@ class DeepLabV3Plus(EncoderModel):
         atrous_rates: Dilations of the pyramid in pixels of c5; null for the paper's.
         separable: Depthwise separable 3x3 kernels in pyramid and decoder.
         decoder_channels: Width of pyramid and decoder.
-        dropout: Share of values dropped after the pyramid; then of channels in the decoder after
-            the first and the second convolution.
+        decoder_convs: 3x3 convolutions after joining; two in the paper, one is faster.
+        dropout: Share of values dropped after the pyramid; then of channels in the decoder between
+            convolutions and after the last.
     """
 
     def __init__(
@@ -45,23 +46,23 @@ class DeepLabV3Plus(EncoderModel):
         atrous_rates: list[Positive] | None = None,
         separable: bool = True,
         decoder_channels: Positive = 256,
+        decoder_convs: Positive = 2,
         dropout: tuple[float, float, float] = (0.5, 0.0, 0.0),
         freeze_bn: bool = False,
         freeze_backbone: bool = False,
     ):
         super().__init__(backbone, in_channels, pretrained, output_stride)
         rates = atrous_rates or [rate * 16 // output_stride for rate in (6, 12, 18)]
-        after_pyramid, first, second = dropout
+        after_pyramid, between, last = dropout
         channels = self.encoder.channels
         kernel = SeparableConvNormAct if separable else ConvNormAct
         self.aspp = ASPP(channels[-1], rates, decoder_channels, separable, after_pyramid)
         self.low_level = ConvNormAct(channels[-4], 48, 1)
-        self.decoder = nn.Sequential(
-            kernel(decoder_channels + 48, decoder_channels),
-            nn.Dropout2d(first),
-            kernel(decoder_channels, decoder_channels),
-            nn.Dropout2d(second),
-        )
+        widths = [decoder_channels + 48] + [decoder_channels] * decoder_convs
+        shares = [between] * (decoder_convs - 1) + [last]
+        self.decoder = nn.Sequential()
+        for before, after, share in zip(widths[:-1], widths[1:], shares, strict=True):
+            self.decoder.extend([kernel(before, after), nn.Dropout2d(share)])
         self.head = Heads(decoder_channels, out_channels)
         for part in (self.aspp, self.low_level, self.decoder):
             initialize(part)

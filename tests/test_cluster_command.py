@@ -16,7 +16,7 @@ import cluster
 from base.base_metric import METRICS, BaseMetric
 from utils import embeddings_file
 from utils.command import run
-from utils.embeddings_file import add_datasets, read_dataset, write_embeddings
+from utils.embeddings_file import add_datasets, read_dataset, read_told, write_embeddings
 from utils.errors import UserError
 from utils.image_io import write_png
 from utils.label_files import read_foreground, read_truth
@@ -70,6 +70,21 @@ def call(folder: Path, *words: str) -> int:
 
 def first(folder: Path, name: str = "segmentation") -> np.ndarray:
     return read_dataset(folder / "emb" / f"{STEMS[0]}_predictions.h5", name)
+
+
+def test_distances_of_the_loss_are_taken(folder):
+    """The two objects are 3 sqrt(2) apart: one for whoever joins up to 5, unless told otherwise."""
+    embedding, truth = example()
+    path = folder / "emb" / f"{STEMS[0]}_predictions.h5"
+    raw = np.zeros((40, 48, 3), np.uint8)
+    told = {"delta_var": 0.5, "delta_dist": 5.0}
+    write_embeddings(path, raw, {"embeddings1": embedding}, semantic=truth, told=told)
+    assert call(folder, "--clustering", "msplus") == 0
+    assert np.array_equal(first(folder), truth > 0)
+    words = ("--clustering", "msplus", "--delta-dist", "2", "--output-dataset", "again")
+    assert call(folder, *words) == 0  # on the file that the first call has written anew
+    assert np.array_equal(first(folder, "again"), truth)
+    assert read_told(path) == told
 
 
 @pytest.mark.parametrize("algorithm", list(cluster.LABELER_NAMES))

@@ -184,7 +184,7 @@ def test_ade20k_and_voc_encodings(model, predict, folder, tmp_path):
 def trained_for_objects(model: Path, predict, path: Path) -> Path:
     """A checkpoint whose labels are said to be objects, its output to be their embedding."""
     config = {**predict.config, "metric": [{**predict.config["metric"][0], "target": "instance"}]}
-    config["loss"] = {"type": "CrossEntropy", "target": "instance"}
+    config["loss"] = {"type": "Discriminative", "args": {"delta_dist": 1.25}}
     return changed(model, path, config=config)
 
 
@@ -198,6 +198,7 @@ def test_instances_and_embeddings(model, predict, folder, tmp_path):
     with h5py.File(tmp_path / "out" / "a_predictions.h5") as file:
         assert np.array_equal(file["raw"], image.transpose(2, 0, 1))
         assert np.allclose(file["embeddings1"], embedding, atol=0.01)
+        assert dict(file.attrs) == {"delta_var": 0.5, "delta_dist": 1.25}
 
 
 def test_a_folder_has_the_colours_of_its_first_embedding(

@@ -287,6 +287,8 @@ def test_deeplabv3_plus_size():
         decoder = kernel(256 + 48, 256) + kernel(256, 256) + 256 * 21 + 21
         total = RESNET50 + aspp + 3 * kernel(2048, 256) + fine + decoder
         assert size_of("DeepLabV3Plus", 21, **args) == total
+        one = size_of("DeepLabV3Plus", 21, decoder_convs=1, **args)
+        assert one == total - kernel(256, 256)
 
 
 def test_upernet_size():

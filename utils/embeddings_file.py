@@ -13,6 +13,7 @@ from utils.errors import UserError
 from utils.hdf5 import writing
 
 ENDING = "_predictions.h5"
+TOLD = ("delta_var", "delta_dist")
 HALF_UP_TO = 64  # float16 is at most 0.016 off below; embeddings are told apart by tenths
 
 
@@ -21,6 +22,7 @@ def write_embeddings(
     raw: np.ndarray,
     embeddings: dict[str, np.ndarray],
     semantic: np.ndarray | None = None,
+    told: dict[str, float] | None = None,
 ) -> None:
     """Write the file of an image; there is the old one, or all of the new one.
 
@@ -33,6 +35,7 @@ def write_embeddings(
         embeddings: By name, "embeddings1" the network's, "embeddings2" its moving average's; each
             (E, H, W).
         semantic: Classes (H, W) uint8 of a model that tells them too; stored as "semantic".
+        told: What the loss tells a labeler, such as delta_var; stored as the file's attributes.
 
     Raises:
         UserError: If the file cannot be written.
@@ -44,6 +47,7 @@ def write_embeddings(
             store(file, name, embedding.astype(np.float16 if half else np.float32))
         if semantic is not None:
             store(file, "semantic", semantic)
+        file.attrs.update(told or {})
 
 
 def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
@@ -56,6 +60,7 @@ def add_datasets(path: Path, added: dict[str, np.ndarray]) -> None:
         UserError: If the file cannot be read or written.
     """
     with opened(path) as old, writing(path) as file:
+        file.attrs.update(old.attrs)
         for name in old:
             if name not in added:
                 old.copy(name, file)
@@ -84,6 +89,16 @@ def holds(path: Path, name: str) -> bool:
     """
     with opened(path) as file:
         return name in file
+
+
+def read_told(path: Path) -> dict[str, float]:
+    """What the loss of a file's network tells a labeler; nothing in files of others.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    with opened(path) as file:
+        return {name: float(file.attrs[name]) for name in TOLD if name in file.attrs}
 
 
 def stem_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from utils.label_bands import label_in_bands
 from utils.losses.weighted_sum import loss_sections
 from utils.normalization import Normalization
 from utils.predictors import PREDICTORS
-from utils.scoring import make_postprocess
+from utils.scoring import make_postprocess, told_of
 from utils.writers import Task
 
 
@@ -53,7 +53,8 @@ class Predict:
         palette = PALETTE if target == "instance" else self.palette
         heads = loss_sections(config["loss"])
         embedding = next((head["output"] for head in heads if head["target"] == "instance"), None)
-        self.task = Task(self.classes, palette, target, self.labeler.scores, embedding)
+        told = told_of(heads, embedding) if embedding else {}
+        self.task = Task(self.classes, palette, target, self.labeler.scores, embedding, told)
         self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 

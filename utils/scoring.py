@@ -38,18 +38,24 @@ def with_defaults(config: dict) -> dict:
 
 
 def told_by_loss(labeler: dict, losses: str | dict | list) -> dict:
-    """The labeler's section with the arguments that the loss on the same output tells it.
+    """The labeler's section with the arguments that the loss on the same output tells it."""
+    return with_told(labeler, told_of(losses, labeler["args"].get("output", "out")))
 
-    Those are the loss's `tells_labeler`; what the section sets itself stays.
-    """
+
+def told_of(losses: str | dict | list, output: str) -> dict[str, float]:
+    """The values of `tells_labeler` of the losses on an output."""
+    return {
+        name: section["args"].get(name, parameters(LOSSES[section["type"]])[name].default)
+        for section in loss_sections(losses)
+        if section["output"] == output
+        for name in LOSSES[section["type"]].tells_labeler
+    }
+
+
+def with_told(labeler: dict, told: dict[str, float]) -> dict:
+    """A labeler's section with the told arguments that it takes; what it sets itself stays."""
     takes = parameters(LABELERS[labeler["type"]])
-    reads = labeler["args"].get("output", "out")
-    told = {}
-    for section in loss_sections(losses):
-        loss = LOSSES[section["type"]]
-        if section["output"] == reads:
-            for name in set(loss.tells_labeler) & takes.keys():
-                told[name] = section["args"].get(name, parameters(loss)[name].default)
+    told = {name: value for name, value in told.items() if name in takes}
     return {**labeler, "args": {**told, **labeler["args"]}}
 
 

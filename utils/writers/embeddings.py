@@ -51,7 +51,7 @@ class EmbeddingWriter:
                 self.components[name] = PrincipalComponents([embedding])
             picture = path.with_name(path.name.removesuffix(ENDING) + ENDINGS[name])
             write_png(picture, self.components[name].colors(embedding))
-        write_embeddings(path, result.image, found, semantic_of(result))
+        write_embeddings(path, result.image, found, semantic_of(result), result.task.told)
 
 
 def check(task: Task) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -22,6 +22,7 @@ class Task:
         target: "semantic" where labels are class ids, "instance" where they are object ids.
         scores: Names of the outputs that hold class scores.
         embedding: Name of the first output that was trained for objects, where there is one.
+        told: What the embedding's loss tells a labeler, such as delta_var.
     """
 
     classes: list[str]
@@ -29,6 +30,7 @@ class Task:
     target: str
     scores: tuple[str, ...]
     embedding: str | None = None
+    told: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
