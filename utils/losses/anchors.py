@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from utils.losses.pieces import at_pixels
+
 DRAWN = 512
 
 
@@ -47,8 +49,3 @@ def choose_anchors(
         covered = close.gather(1, pick[:, None].expand(-1, -1, DRAWN))[:, 0]
         free = free & ~(covered & wanted)
     return drawn.gather(1, torch.cat(picks, 1)), torch.cat(chosen, 1)
-
-
-def at_pixels(x: Tensor, pixels: Tensor) -> Tensor:
-    """Embeddings (B, E, A) of pixels (B, A), of all (B, E, P)."""
-    return x.gather(2, pixels[:, None].expand(-1, x.shape[1], -1))

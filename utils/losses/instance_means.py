@@ -40,7 +40,7 @@ class _MeansAndPull(torch.autograd.Function):
         size = size[:, None].clamp(min=1)  # (B, 1, K)
         sums = torch.zeros(*x.shape[:2], most, dtype=torch.float64, device=x.device)
         for piece in pieces(x, x[..., 0].numel(), 4 * most):
-            sums += sum_by_instance(x[..., piece], index[..., piece], most)
+            sums += sum_by_instance(x[..., piece], lanes(index[..., piece], most), most)
         means = (sums / size).to(x.dtype)
 
         pull = torch.zeros_like(sums[:, :1])
@@ -53,10 +53,11 @@ class _MeansAndPull(torch.autograd.Function):
             if norm == 2:
                 distance.sqrt_()
             excess = (distance - delta_var).relu_().masked_fill_(inside == most, 0)
-            pull += sum_by_instance(excess.square(), inside, most)
-            steep = 2 * excess if norm == 1 else 2 * excess / distance.clamp(min=1e-12)
+            steep = 2 * excess if norm == 1 else 2 * excess / distance.clamp_(min=1e-12)
             slope[..., piece] = steep
-            flow += sum_by_instance(direction(away, norm) * steep, inside, most)
+            slots = lanes(inside, most)
+            pull += sum_by_instance(excess.square_(), slots, most)
+            flow += sum_by_instance(direction(away, norm).mul_(steep), slots, most)
         ctx.norm = norm
         ctx.save_for_backward(x, index, size, means, slope, flow)
         return means, (pull / size)[:, 0].to(x.dtype)
@@ -87,10 +88,19 @@ def of_pixels(table: Tensor, index: Tensor) -> Tensor:
     return table.gather(2, index.expand(-1, table.shape[1], -1))
 
 
-def sum_by_instance(values: Tensor, index: Tensor, most: int) -> Tensor:
-    """Sums (B, E, K) over each instance's pixels of values (B, E, P), index (B, 1, P)."""
-    lanes = max(1, min(LANES, index.shape[-1] // (most + 1)))
-    slots = index * lanes + torch.arange(index.shape[-1], device=index.device) % lanes
-    sums = values.new_zeros(*values.shape[:2], (most + 1) * lanes)
+def lanes(index: Tensor, most: int) -> Tensor:
+    """Places (B, 1, P) in a table of partial sums, LANES an instance, for instances (B, 1, P)."""
+    count = lane_count(index, most)
+    return index * count + torch.arange(index.shape[-1], device=index.device) % count
+
+
+def lane_count(index: Tensor, most: int) -> int:
+    return max(1, min(LANES, index.shape[-1] // (most + 1)))
+
+
+def sum_by_instance(values: Tensor, slots: Tensor, most: int) -> Tensor:
+    """Sums (B, E, K) over each instance's pixels of values (B, E, P), slots (B, 1, P)."""
+    count = lane_count(slots, most)
+    sums = values.new_zeros(*values.shape[:2], (most + 1) * count)
     sums.scatter_add_(2, slots.expand_as(values), values)
-    return sums.unflatten(2, (most + 1, lanes)).sum(3)[..., :most]
+    return sums.unflatten(2, (most + 1, count)).sum(3)[..., :most]

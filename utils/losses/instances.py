@@ -10,7 +10,8 @@ from torch import Tensor
 
 @dataclass
 class Instances:
-    """Instances of each image, numbered from 0 in the order of their ids; K is the most in one.
+    """Instances of each image, numbered from 0 in the order of their ids; K is the most in one, 1
+    at least.
 
     Attributes:
         index: Instance of each pixel (B, P) int64; K where there is none.
@@ -43,7 +44,7 @@ def number_instances(ids: Tensor, counted: Tensor) -> Instances:
     ids = ids.masked_fill(~counted, top)
     seen = torch.zeros(len(ids), top + 1, dtype=torch.int64, device=ids.device).scatter_(1, ids, 1)
     number = seen[:, :top].cumsum(1)
-    most = int(number[:, -1].max())
+    most = max(int(number[:, -1].max()), 1)
     number = torch.cat([number - 1, torch.full_like(seen[:, :1], most)], dim=1)
     index = number.gather(1, ids)
 

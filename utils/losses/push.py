@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from utils.losses.pieces import sum_over_pixels
+from utils.losses.pieces import Around, square_sum, sum_over_pixels
 
 
 def push_means(means: Tensor, pairs: Tensor, margin: float, norm: int = 2) -> Tensor:
@@ -34,21 +32,32 @@ def push_pixels(x: Tensor, means: Tensor, pushed: Tensor, margin: float) -> Tens
         pushed: Which pixels (B, P) bool.
         margin: Distance from which on a pixel costs nothing.
     """
-    sums = sum_over_pixels(Nearness(margin), x, means, pushed)[..., 0]
-    return sums / pushed.sum(1, keepdim=True).clamp(min=1)
+    near = Nearness(margin, pushed)
+    return near.mean(*sum_over_pixels(x, [Around(near, means)]))
 
 
-@dataclass
 class Nearness:
-    """max(0, margin - d)^2 of the pushed pixels; one upon a mean is pushed nowhere."""
+    """The cost max(0, margin - d)^2 of the pushed pixels; one upon a mean is pushed nowhere.
 
-    margin: float
+    Args:
+        margin: Distance from which on a pixel costs nothing.
+        pushed: Which pixels (B, P) bool.
+    """
 
-    def sums(self, d2: Tensor, pushed: Tensor) -> Tensor:
-        near = self.margin - d2.sqrt_()
-        return near.relu_().square_().mul_(pushed[:, None]).sum(2)[..., None]
+    def __init__(self, margin: float, pushed: Tensor):
+        self.margin, self.pushed = margin, pushed
+        self.weight = pushed[:, None].float()  # a product with booleans is slow
 
-    def slope(self, d2: Tensor, gradient: Tensor, pushed: Tensor) -> Tensor:
-        distance = d2.sqrt_()
-        steep = (self.margin - distance).relu_().mul_(pushed[:, None])
-        return steep.div_(distance.clamp_(min=1e-6)).mul_(-gradient)
+    def sums(self, d2: Tensor, piece: slice) -> Tensor:
+        near = (self.margin - d2.clamp(min=0).sqrt_()).relu_()
+        return square_sum(near.mul_(self.weight[..., piece]))[..., None]
+
+    def slope(self, d2: Tensor, gradient: Tensor, piece: slice) -> Tensor:
+        inverse = d2.clamp(min=1e-12).rsqrt_()
+        # (margin - d) / d, by products
+        steep = inverse.sub_(1 / self.margin).relu_().mul_(self.weight[..., piece])
+        return steep.mul_(-self.margin * gradient)
+
+    def mean(self, sums: Tensor) -> Tensor:
+        """(B, K), over the pushed pixels."""
+        return sums[..., 0] / self.pushed.sum(1, keepdim=True).clamp(min=1)

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
 from utils.losses.affinity import affinity_cost
-from utils.losses.anchors import at_pixels, choose_anchors
+from utils.losses.anchors import choose_anchors
 from utils.losses.discriminative import Discriminative
 from utils.losses.instances import Instances, mean_over_instances, number_instances
-from utils.losses.push import push_pixels
+from utils.losses.pieces import Around, sum_over_pixels
+from utils.losses.push import Nearness
 from utils.losses.soft_masks import SoftMasks
 
 
@@ -137,40 +138,48 @@ class Spoco(BaseLoss):
                     'consistency_only compares with the output "teacher", which the model does not '
                     'give; put it into {"type": "MeanTeacher", "args": {"model": ...}}'
                 )
-            return {"consistency": self.consistency_weight * self.consistency(x, seen, counted)}
+            around, chosen = self.consistency(x, seen, counted)
+            (sums,) = sum_over_pixels(x, [around])
+            return {"consistency": self.consistency_weight * self.masks.mean(sums, chosen)}
 
         region = counted & (ids == 0) if self.unlabelled else counted.new_zeros(counted.shape)
         instances = number_instances(ids, counted & ~region)
         means, terms = self.discriminative.contrast(x, instances)
+        costs = {}
         if self.unlabelled and self.unlabelled_push:
-            pushed = push_pixels(x, means, region, self.delta_dist)
-            pushed = mean_over_instances(pushed, instances.present)
-            terms["unlabelled"] = self.unlabelled_push * pushed
-        if self.instance_weight:
-            instance = self.instance(prediction, means, instances, counted)
-            terms["instance"] = self.instance_weight * instance
+            near = Nearness(self.delta_dist, region)
+            costs["unlabelled"] = Around(near, means)
+        if self.instance_weight and self.instance_loss != "affinity":
+            costs["instance"] = self.masks.around_means(means, instances, counted)
         if self.unlabelled and self.consistency_weight and seen is not None:
-            terms["consistency"] = self.consistency_weight * self.consistency(x, seen, region)
+            costs["consistency"], chosen = self.consistency(x, seen, region)
+        sums = dict(zip(costs, sum_over_pixels(x, list(costs.values())), strict=True))
+        if "unlabelled" in sums:
+            pushed = mean_over_instances(near.mean(sums["unlabelled"]), instances.present)
+            terms["unlabelled"] = self.unlabelled_push * pushed
+        if "instance" in sums:
+            objects = instances.present & ~instances.is_background
+            terms["instance"] = self.instance_weight * self.masks.mean(sums["instance"], objects)
+        elif self.instance_weight:
+            pairs = self.affinity(prediction, instances, counted)
+            terms["instance"] = self.instance_weight * pairs
+        if "consistency" in sums:
+            same = self.masks.mean(sums["consistency"], chosen)
+            terms["consistency"] = self.consistency_weight * same
         if self.joint_loss and teacher is not None:
             _, theirs = self.discriminative.contrast(teacher.flatten(2), instances)
             terms |= {f"teacher_{name}": term for name, term in theirs.items()}
         return terms
 
-    def instance(
-        self, prediction: Tensor, means: Tensor, instances: Instances, counted: Tensor
-    ) -> Tensor:
-        """What the annotated masks cost, of embeddings (B, E, H, W)."""
-        if self.instance_loss != "affinity":
-            return self.masks.against_instances(prediction.flatten(2), means, instances, counted)
+    def affinity(self, prediction: Tensor, instances: Instances, counted: Tensor) -> Tensor:
+        """What pairs of pixels cost, of embeddings (B, E, H, W)."""
         size = prediction.shape[2:]
         known = instances.index < instances.size.shape[1]
         maps = (m.unflatten(1, size) for m in (instances.index, known, counted))
         return affinity_cost(prediction, *maps, far=2 * self.delta_dist)
 
-    def consistency(self, x: Tensor, teacher: Tensor, region: Tensor) -> Tensor:
-        """What the difference to the teacher costs, over a region (B, P)."""
-        pixels, chosen = choose_anchors(
-            (x, teacher), region, self.delta_var, self.max_anchors, self.uncovered
-        )
-        anchors, theirs = at_pixels(x, pixels), at_pixels(teacher, pixels)
-        return self.masks.against_teacher(x, anchors, teacher, theirs, region, chosen)
+    def consistency(self, x: Tensor, teacher: Tensor, region: Tensor) -> tuple[Around, Tensor]:
+        """Masks around anchors in a region (B, P), and which anchors there are."""
+        limits = (self.delta_var, self.max_anchors, self.uncovered)
+        pixels, chosen = choose_anchors((x, teacher), region, *limits)
+        return self.masks.around_pixels(pixels, teacher, region), chosen
