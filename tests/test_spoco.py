@@ -120,6 +120,15 @@ def test_full_supervision_is_the_loss_without_unlabelled_pixels():
     assert sparse["unlabelled"] == 0 and sparse["consistency"] == 0
 
 
+def test_without_masks_and_unlabelled_pixels_the_contrast_is_left():
+    x, target, _ = example()
+    assert list(make(unlabelled=False, instance_weight=0).terms(x, target)) == [
+        "pull",
+        "push",
+        "norm",
+    ]
+
+
 def test_a_crop_without_unlabelled_pixels_keeps_its_instances():
     """The published pipeline made the first instance background there."""
     x, target, _ = example()

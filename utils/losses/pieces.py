@@ -62,6 +62,8 @@ def sum_over_pixels(x: Tensor, costs: Sequence[Around]) -> list[Tensor]:
         x: Embeddings (B, E, P).
         costs: What is summed.
     """
+    if not costs:
+        return []
     different = {id(each.centres): each.centres for each in costs}
     groups = [[each.cost for each in costs if id(each.centres) == key] for key in different]
     sums = iter(_SumOverPixels.apply(x, groups, *different.values()))
