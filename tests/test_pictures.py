@@ -71,6 +71,18 @@ def test_the_target_decides_how_labels_are_drawn():
     assert (errors == error_map(labels, truth, 255)).all()
 
 
+def test_an_object_that_matches_has_the_colour_of_the_true_one():
+    """Of blocks of 5: two that match under other ids, one found too much, one not found."""
+    truth = np.kron([[3, 9, 0, 4, -1]], np.ones((5, 5), int))
+    labels = np.kron([[1, 2, 3, 0, 3]], np.ones((5, 5), int))
+    true = draw_labels(truth, "instance", PALETTE)
+    found = draw_labels(labels, "instance", PALETTE, truth)
+    same = (true == found).all(2)[1, 2::5].tolist()
+    assert same == [True, True, False, False, False]
+    assert (draw_labels(truth * 0, "instance", PALETTE, truth) == 0).all()
+    assert len({tuple(c) for c in found[1, 2::5].tolist()}) == 4
+
+
 def test_the_fate_of_each_object():
     """Blocks of 5: matched, missed, found too much, and one of two halves; then an ignored one."""
     truth = np.kron([[1, 2, 0, 3, 3, -1]], np.ones((5, 5), int))

@@ -126,7 +126,7 @@ class Gallery:
         pictures = [
             self.dataset.normalization.undo(sample["image"]),
             draw_labels(truth, target, palette),
-            draw_labels(labels, target, palette),
+            draw_labels(labels, target, palette, truth),
             draw_errors(labels, truth, target, ignore),
         ]
         return [shrunk(picture) for picture in pictures]

@@ -79,12 +79,8 @@ def instance_errors(labels: np.ndarray, truth: np.ndarray, ignore: int) -> np.nd
     """
     ignored = truth == ignore
     labels, truth = np.where(ignored, 0, labels), np.where(ignored, 0, truth)
-    table = contingency(labels.ravel(), truth.ravel())
-    union = table.found_sizes[table.found] + table.truth_sizes[table.truth] - table.pixels
-    hits = 2 * table.pixels > union
-    partner = np.zeros(len(table.found_ids), truth.dtype)
-    partner[table.found[hits]] = table.truth_ids[table.truth[hits]]
-    matched = partner[np.searchsorted(table.found_ids, labels)] == truth
+    ids, partners = matches(labels, truth)
+    matched = partners[np.searchsorted(ids, labels)] == truth
     picture = np.empty((*truth.shape, 3), np.uint8)
     picture[:] = AGREED
     found, true = labels != 0, truth != 0
@@ -95,6 +91,25 @@ def instance_errors(labels: np.ndarray, truth: np.ndarray, ignore: int) -> np.nd
     picture[outlines(truth)] = OUTLINE
     picture[ignored] = IGNORED
     return picture
+
+
+def matches(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of a map, ascending, and the true id that each matches (IoU above 0.5), or 0."""
+    table = contingency(labels.ravel(), truth.ravel())
+    union = table.found_sizes[table.found] + table.truth_sizes[table.truth] - table.pixels
+    hits = 2 * table.pixels > union
+    partners = np.zeros(len(table.found_ids), np.int64)
+    partners[table.found[hits]] = table.truth_ids[table.truth[hits]]
+    return table.found_ids, partners
+
+
+def numbered_like(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The map with true ids for objects that match true ones, and ids above them for others."""
+    ids, partners = matches(labels, truth)
+    others = (partners <= 0) & (ids > 0)
+    numbers = np.where(ids > 0, partners, ids)
+    numbers[others] = max(int(truth.max()), 0) + 1 + np.arange(others.sum())
+    return numbers[np.searchsorted(ids, labels)]
 
 
 def outlines(labels: np.ndarray) -> np.ndarray:

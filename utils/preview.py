@@ -108,7 +108,8 @@ class Preview:
         for target, labels in truth.items():
             title = "truth" if len(truth) == 1 else f"true {target}"
             row[title] = draw_labels(labels, target, palette)
-        row[PREDICTION] = draw_labels(found[PREDICTION], self.scored, palette)
+        scored = truth.get(self.scored)
+        row[PREDICTION] = draw_labels(found[PREDICTION], self.scored, palette, scored)
         row |= {
             title_of(name): draw_labels(found[name], "semantic", palette) for name in self.classes
         }

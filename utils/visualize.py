@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from utils.instance_pictures import colorize_instances, instance_errors
+from utils.instance_pictures import colorize_instances, instance_errors, numbered_like
 
 IGNORED = (255, 255, 255)
 ERROR = (220, 30, 40)
@@ -24,15 +24,23 @@ def colorize(labels: np.ndarray, palette: list[list[int]]) -> np.ndarray:
     return table[np.where(inside, labels, len(palette))]
 
 
-def draw_labels(labels: np.ndarray, target: str, palette: list[list[int]]) -> np.ndarray:
+def draw_labels(
+    labels: np.ndarray,
+    target: str,
+    palette: list[list[int]],
+    truth: np.ndarray | None = None,
+) -> np.ndarray:
     """A label map (H, W) as (H, W, 3) uint8, as the target of that name is drawn.
 
     Args:
         labels: Class ids or object ids.
         target: "instance" for a colour an object; anything else for a colour a class.
         palette: RGB of each class.
+        truth: A map whose objects lend their colours to those that match them.
     """
-    return colorize_instances(labels) if target == "instance" else colorize(labels, palette)
+    if target != "instance":
+        return colorize(labels, palette)
+    return colorize_instances(labels if truth is None else numbered_like(labels, truth))
 
 
 def draw_errors(labels: np.ndarray, truth: np.ndarray, target: str, ignore: int) -> np.ndarray:
