@@ -75,11 +75,11 @@ def test_between_two_others():
 def test_windows_stop_at_the_foreground_and_at_steep_ground():
     embedding = torch.zeros(2, 9, 20)
     embedding[0, :, 10:] = 2.0
-    whole = homogeneous_windows(embedding, torch.ones(9, 20, dtype=torch.bool), 0.5)
+    whole, _ = homogeneous_windows(embedding, torch.ones(9, 20, dtype=torch.bool), 0.5)
     assert set(whole[:, 0].tolist()) == {0.0, 2.0} and not whole[:, 1].any()
     left = torch.zeros(9, 20, dtype=torch.bool)
     left[:, :11] = True
-    inside = homogeneous_windows(embedding, left, 0.5)
+    inside, _ = homogeneous_windows(embedding, left, 0.5)
     assert len(inside) < len(whole) and inside[:, 0].max() == 2.0 / 2
 
 
@@ -94,6 +94,22 @@ def test_thin_objects_in_a_mask():
     embedding = centres[truth].movedim(-1, 1) + 0.1 * noise
     embedding += 5 * noise * (truth == 0)[:, None]
     assert torch.equal(MeanShift()({"out": embedding}, truth > 0), truth)
+
+
+@pytest.mark.parametrize("name", ["MeanShift", "MeanShiftPlus", "Density", "DBSCAN"])
+def test_a_border_that_passes_by_a_third_object(name):
+    """Background 0, objects at 3 and 6: the blurred rim of 6 is at 3, far from that object."""
+    truth = torch.zeros(1, 80, 120, dtype=torch.int64)
+    truth[0, 10:30, 10:40], truth[0, 45:70, 70:105] = 1, 2
+    place = torch.tensor([0.0, 3.0, 6.0])[truth][:, None]
+    blurred = torch.nn.functional.avg_pool2d(place, 5, 1, 2, count_include_pad=False)
+    noise = torch.randn(1, 2, 80, 120, generator=torch.Generator().manual_seed(0))
+    embedding = torch.cat([blurred, 0 * blurred], 1) + 0.05 * noise
+    found = LABELERS.build({"type": name, "args": {"delta_var": 0.5}})({"out": embedding})
+    assert found.max() == 2
+    left = found[..., :55].unique().tolist(), found[..., 55:].unique().tolist()
+    assert left == ([0, 2], [0, 1])
+    assert (found.bool() == truth.bool()).float().mean() > 0.97
 
 
 def test_a_network_that_has_learnt_nothing_is_no_trap():

@@ -61,7 +61,7 @@ class MeanShift(EmbeddingLabeler):
         return self.delta_var if self.bandwidth is None else self.bandwidth
 
     def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
-        windows = homogeneous_windows(embedding, foreground, self.radius)
+        windows, ground = homogeneous_windows(embedding, foreground, self.radius)
         modes = self._modes(windows)
         if not len(modes):
             return torch.zeros_like(foreground, dtype=torch.int64)
@@ -70,7 +70,7 @@ class MeanShift(EmbeddingLabeler):
         owned = owned * is_object(windows, modes, own, owned, self.radius)[owned]
         sizes = owned.bincount(minlength=len(modes) + 1)[1:]
         objects = torch.cat([own.new_zeros(1), self.objects(modes, sizes)])
-        return onto_image(objects[owned], foreground)
+        return onto_image(objects[owned], foreground, ground)
 
     def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
         """The object of each of the modes (K, E), from 1; sizes (K,) are their pixels."""

@@ -50,7 +50,7 @@ class SampleLabeler(EmbeddingLabeler):
         """
 
     def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
-        windows = homogeneous_windows(embedding, foreground, self.delta_var)
+        windows, ground = homogeneous_windows(embedding, foreground, self.delta_var)
         points, weights = self._sample(windows)
         found = self.cluster_points(points, weights) if len(points) else weights - 1
         points, found = points[found >= 0], found[found >= 0]
@@ -60,7 +60,7 @@ class SampleLabeler(EmbeddingLabeler):
         points, owners = points[speak], found[speak] + 1
         owned = owner_of(embedding[:, foreground], points, owners, self.delta_var)
         owned = owned * is_object(windows, points, owners, owned, self.delta_var)[owned]
-        return onto_image(owned, foreground)
+        return onto_image(owned, foreground, ground)
 
     def _sample(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Points (N, E) and how many of the windows each stands for (N,)."""

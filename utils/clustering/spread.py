@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from utils.clustering.pieces import fill
+from utils.clustering.windows import STRIDE
 
+NEAR = 3  # windows, twice as many pixels: half of a blurred border
 ENTRIES = 2**23  # of a distance matrix held at a time
 
 
@@ -34,12 +37,33 @@ def owner_of(pixels: Tensor, points: Tensor, owners: Tensor, reach: float) -> Te
     return owners[nearest].masked_fill(distance >= reach, 0)
 
 
-def onto_image(owned: Tensor, foreground: Tensor) -> Tensor:
+def onto_image(owned: Tensor, foreground: Tensor, ground: Tensor) -> Tensor:
     """Owners of the foreground's pixels (P,) as labels (H, W); none of them stays 0.
 
-    Pixels without an owner lie on borders: between two objects in the embedding as in the image,
-    where a third one may be the nearest. They take the label of the nearest pixel of the image.
+    Between two objects lie pixels whose embedding is between those of the two: near to none, or by
+    chance to a third object, which has no ground here. They take the label of the nearest pixel of
+    the image that has one.
+
+    Args:
+        owned: 0 for none.
+        foreground: (H, W) bool.
+        ground: Windows (h, w) bool on homogeneous ground.
     """
     labels = torch.zeros_like(foreground, dtype=torch.int64)
     labels[foreground] = owned
+    labels = labels.masked_fill(~has_ground_near(labels, ground), 0)
     return fill(labels, foreground & (labels == 0))
+
+
+def has_ground_near(labels: Tensor, ground: Tensor) -> Tensor:
+    """Which pixels (H, W) have a window of their own object's ground within NEAR windows."""
+    height, width = labels.shape
+    cells = labels[::STRIDE, ::STRIDE] * ground
+    cells = F.pad(cells, (NEAR, NEAR, NEAR, NEAR))
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    for i in range(2 * NEAR + 1):
+        for j in range(2 * NEAR + 1):
+            shifted = cells[i : i + ground.shape[0], j : j + ground.shape[1]]
+            full = shifted.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+            found |= full[:height, :width] == labels
+    return found

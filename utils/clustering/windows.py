@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,8 +10,10 @@ STRIDE = 2  # windows of 3x3 pixels, a centre at every second pixel: each stands
 STEEP = 0.5  # of the bandwidth a pixel: a steeper embedding is a border's
 
 
-def homogeneous_windows(embedding: Tensor, foreground: Tensor, bandwidth: float) -> Tensor:
-    """Means (N, E) over windows that no border runs through.
+def homogeneous_windows(
+    embedding: Tensor, foreground: Tensor, bandwidth: float
+) -> tuple[Tensor, Tensor]:
+    """Windows that no border runs through: means (N, E), and which of all they are (h, w) bool.
 
     There the embedding changes by less than STEEP bandwidths a pixel. The mean has a third of a
     pixel's noise. The change is the slope of the plane that fits the window best (Prewitt's
@@ -40,7 +43,9 @@ def homogeneous_windows(embedding: Tensor, foreground: Tensor, bandwidth: float)
     flat = slope < STEEP * bandwidth
     if not flat.any():
         flat = slope <= slope.quantile(0.25) if len(slope) else flat
-    return points[flat].contiguous()
+    ground = torch.zeros_like(centres)
+    ground[centres] = flat
+    return points[flat].contiguous(), ground
 
 
 def _shifted(padded: Tensor) -> list[list[Tensor]]:
