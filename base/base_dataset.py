@@ -148,9 +148,10 @@ class BaseDataset(Dataset, ABC):
         entry = self.entries[index]
         sample = self.load(entry)
         sample.meta["size"] = sample.image.shape[:2]
+        sample.normalization = self.normalization.of(sample.image)
         if self.transform is not None:
             scale = np.iinfo(sample.image.dtype).max
-            sample.border = {**self.border(), "image": self.normalization.fill(scale)}
+            sample.border = {**self.border(), "image": sample.normalization.fill(scale)}
             rng = np.random.default_rng((self.seed, epoch, index))
             sample = self.transform(sample, rng)
         return sample
@@ -164,9 +165,10 @@ class BaseDataset(Dataset, ABC):
         maps = {
             name: torch.from_numpy(label.astype(np.int64)) for name, label in sample.maps.items()
         }
-        item = {"image": self.normalization(sample.image), "name": sample.name, "meta": sample.meta}
+        normalize = sample.normalization
+        item = {"image": normalize(sample.image), "name": sample.name, "meta": sample.meta}
         if sample.image2 is not None:
-            item["image2"] = self.normalization(sample.image2)
+            item["image2"] = normalize(sample.image2)
         if maps:
             item["target"] = maps if len(maps) > 1 else next(iter(maps.values()))
         return item

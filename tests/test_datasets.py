@@ -364,6 +364,17 @@ def test_normalization_by_image(dtype, channels):
     assert not flat.any(), "an image of one colour becomes zeros, not NaN"
 
 
+def test_an_images_own_normalization_is_that_of_the_whole_image():
+    """As in prediction; a crop has the same values, and what lies outside is the image's mean."""
+    section = {"type": "Shapes", "args": {"length": 2, "size": 32, "normalize": "image"}}
+    whole = make_dataset(section, None, [], training=True)
+    wide = make_dataset(section, None, [{"type": "Warp", "args": {"crop_size": 48}}], training=True)
+    image, padded = whole[0]["image"], wide[0]["image"]
+    rows, columns = (padded.abs() > 0.05).any(0).nonzero().unbind(1)
+    inside = padded[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert padded.shape[1:] == (48, 48) and torch.allclose(inside, image, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     "normalize, message",
     [

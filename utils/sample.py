@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils.normalization import Normalization
+
 
 class Entry(NamedTuple):
     """Where one sample lies: a name unique in its data set, its files, and a line of its own.
@@ -39,6 +41,8 @@ class Sample:
             for each map its ignored label.
         meta: What a metric may need, and the original size.
         image2: A second view of the same geometry, where SecondView makes one.
+        normalization: That of the image as it was read, so that neither a crop nor what surrounds
+            it changes the image's own.
     """
 
     name: str
@@ -47,3 +51,4 @@ class Sample:
     border: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
     image2: np.ndarray | None = None
+    normalization: Normalization = field(default_factory=Normalization)
