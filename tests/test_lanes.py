@@ -227,14 +227,14 @@ PERFECT = "2 frames: Lane_Accuracy 1.0000   Lane_FP 0.0000   Lane_FN 0.0000"
 
 
 @pytest.mark.parametrize("name", ["clips/0601/{}/20", "clips_0601_{}_20", "000{}"])
-@pytest.mark.parametrize("ending", [".png", "_predictions.h5"])
+@pytest.mark.parametrize("ending", [".png", "_instances.png", "_predictions.h5"])
 def test_from_predictions_to_scores(name, ending, tasks, tmp_path, capsys):
     index = tmp_path / "index.txt"
     index.write_text("0000 clips/0601/0/20.jpg\n0001 clips/0601/1/20.jpg\n")
     for number, mask in enumerate(masks(tasks)):
         file = tmp_path / "found" / (name.format(number) + ending)
         file.parent.mkdir(parents=True, exist_ok=True)
-        if ending == ".png":
+        if ending.endswith(".png"):
             write_png(file, mask.astype(np.uint8), [[0, 0, 0], [255, 0, 0], [0, 255, 0]])
         else:
             with h5py.File(file, "w") as data:

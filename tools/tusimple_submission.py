@@ -4,7 +4,7 @@
 
 PREDICTIONS is a folder of label PNGs as inference.py writes them, or of HDF5 files to which
 cluster.py added /segmentation. The prediction of clips/0601/1494/20.jpg is clips/0601/1494/20 or
-clips_0601_1494_20 in it, with .png, _predictions.h5 or .h5 behind; for images that
+clips_0601_1494_20 in it, with _instances.png, .png, _predictions.h5 or .h5 behind; for images that
 tools/prepare_tusimple.py numbered, give its index.txt as --index.
 """
 
@@ -28,7 +28,7 @@ from utils.image_io import read_label  # noqa: E402
 from utils.lanes import fit_lanes  # noqa: E402
 from utils.tusimple import read_frames, write_frames  # noqa: E402
 
-ENDINGS = (".png", "_predictions.h5", ".h5")
+ENDINGS = ("_instances.png", ".png", "_predictions.h5", ".h5")
 
 
 def main(args: argparse.Namespace) -> None:
