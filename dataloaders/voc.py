@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from base.base_dataset import DATASETS, BaseDataset
@@ -19,6 +20,7 @@ from utils.errors import UserError
 from utils.sample import Entry
 
 AUGMENTED = "_aug"
+RIM = 255
 
 
 @DATASETS.register
@@ -91,3 +93,7 @@ class VOC(BaseDataset):
         if self.split == "test":
             return Entry(line, image)
         return Entry(line, image, root / "SegmentationClass" / f"{line}.png")
+
+    def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
+        labels = super().decode(label, entry)["semantic"]
+        return {"semantic": np.where(labels == RIM, self.ignore_index, labels)}

@@ -53,6 +53,12 @@ def test_labels_are_the_palette_indices_and_rims_are_ignored(root):
     assert set(data[0]["target"].unique().tolist()) == {0, 5, 20, 255}
 
 
+def test_rims_are_ignored_with_another_number_too(root):
+    data = voc(root, ignore_index=-1)
+    assert set(data[0]["target"].unique().tolist()) == {-1, 0, 5, 20}
+    check_dataset(data)
+
+
 def test_test_has_no_labels(root):
     data = voc(root, split="test")
     assert data[0]["name"] == "2008_1" and "target" not in data[0]
