@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dataloaders import DATASETS, TRANSFORMS, make_dataset
-from dataloaders.check import check_dataset
+from dataloaders.check import cache_file, check_dataset
 from dataloaders.instance_labels import keep_share, read_ids
 from dataloaders.lane_labels import draw_lanes, lane_frame, read_lane_file
 from tests.instance_layouts import (
@@ -244,6 +244,19 @@ def test_dsb_the_smaller_nucleus_lies_on_top(tmp_path):
     (folder / "3.png").unlink()
     ids = instance(build("DSB2018", tmp_path))
     assert (ids == 1).sum() == 4 and (ids == 2).sum() == 900 - 4
+
+
+def test_dsb_a_mask_that_is_written_again(tmp_path):
+    """The folder of masks keeps its size and time."""
+    make_dsb(tmp_path, count=1)
+    section = {"type": "DSB2018", "args": {"data_dir": str(tmp_path), "cache": "disk"}}
+    data = make_dataset(section, None)
+    before, remembered = data[0]["target"].numpy(), cache_file(data)
+    check_dataset(data)
+    assert cache_file(data) == remembered and remembered.is_file()
+    write_png(tmp_path / "stage1_train/id0/masks/1.png", np.full((40, 48), 255, np.uint8))
+    assert not np.array_equal(data[0]["target"].numpy(), before)
+    assert cache_file(data) != remembered
 
 
 def test_dsb_merged_label_maps(tmp_path):
