@@ -18,6 +18,7 @@ from dataloaders.files import (
     find_data_dir,
     list_images,
     pair,
+    pair_listed,
     read_lines,
     require_unique,
 )
@@ -87,11 +88,7 @@ class COCOStuff(BaseDataset):
         labels = list_images(root / "annotations", (".mat",))
         names = read_lines(index)
         require_unique(names, index)
-        for found, what in ((images, "image"), (labels, "label")):
-            missing = next((name for name in names if name not in found), None)
-            if missing:
-                raise UserError(f"{index} lists {missing}, which has no {what}")
-        return [Entry(name, images[name], labels[name]) for name in names]
+        return pair_listed(index, names, images, labels)
 
     def read(self, entry: Entry) -> Sample:
         if self.partition == "CocoStuff164k":

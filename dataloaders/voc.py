@@ -14,9 +14,17 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from base.base_dataset import DATASETS, BaseDataset
 from dataloaders.download import fetch
-from dataloaders.files import NoFolder, find_below, find_data_dir, read_lines, require_unique
+from dataloaders.files import (
+    NoFolder,
+    find_below,
+    find_data_dir,
+    read_lines,
+    refuse_unpaired,
+    require_unique,
+)
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
+from utils.fingerprint import files_of
 from utils.sample import Entry
 
 AUGMENTED = "_aug"
@@ -64,11 +72,14 @@ class VOC(BaseDataset):
             )
         entries = [self._entry(root, line, index) for line in read_lines(index)]
         require_unique([entry.name for entry in entries], index)
-        for entry in entries:
-            for path in (entry.image, entry.label):
-                if path is not None and not path.is_file():
-                    raise UserError(f"{index} lists {entry.name}, but there is no file {path}")
-        return entries
+        missing = {
+            path: f"{index} lists {entry.name}, but there is no file {path}"
+            for entry in entries
+            for path in files_of(entry)
+            if not path.is_file()
+        }
+        refuse_unpaired([*missing.values()])
+        return [entry for entry in entries if not missing.keys() & {*files_of(entry)}]
 
     def _find(self) -> Path:
         try:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from dataloaders import DATASETS
+from dataloaders.files import noting_unpaired
 from utils.errors import UserError
 from utils.image_io import read_label, write_png
 from utils.metrics import METRICS
@@ -143,6 +144,21 @@ def test_coco_missing_pieces(tmp_path):
     refuse("COCOStuff", b, f"lists {name} twice", **small)
     (b / "imageLists" / "train.txt").unlink()
     refuse("COCOStuff", b, "there is no file", "train.txt", **small)
+
+
+def test_coco_10k_lists_all_that_is_missing(tmp_path):
+    layouts.coco_stuff_10k(tmp_path)
+    names = [f"COCO_train2014_{number:012d}" for number in (77, 109, 150)]
+    (tmp_path / "images" / f"{names[0]}.jpg").unlink()
+    (tmp_path / "annotations" / f"{names[2]}.mat").unlink()
+    with noting_unpaired() as noted:
+        data = build("COCOStuff", tmp_path, split="all", partition="CocoStuff10k")
+    assert [entry.name for entry in data.entries] == names[1:2]
+    index = tmp_path / "imageLists" / "all.txt"
+    assert noted == [
+        f"{index} lists {names[0]}, which has no image",
+        f"{index} lists {names[2]}, which has no label",
+    ]
 
 
 def test_coco_10k_sizes_and_contents(tmp_path):

@@ -15,6 +15,7 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from dataloaders import DATASETS
 from dataloaders.check import check_dataset
+from dataloaders.files import noting_unpaired
 from utils.errors import UserError
 from utils.image_io import read_label
 
@@ -95,6 +96,17 @@ def test_missing_pieces(root):
     index(root, "train").unlink()
     refuse(root, "there is no file", index(root, "train"))
     refuse(root / "VOCdevkit" / "VOC2012", "there is no folder", "docs/datasets.md")
+
+
+def test_all_that_is_missing_is_listed_at_once(root):
+    folder = root / "VOCdevkit" / "VOC2012"
+    (folder / "JPEGImages" / "2007_000032.jpg").unlink()
+    (folder / "SegmentationClass" / "2007_000033.png").unlink()
+    with noting_unpaired() as noted:
+        data = voc(root, split="trainval")
+    assert [entry.name for entry in data.entries] == ["2007_000039"]
+    assert [text.rpartition("/")[2] for text in noted] == ["2007_000032.jpg", "2007_000033.png"]
+    refuse(root, "lists 2007_000032", "lists 2007_000033", split="trainval")
 
 
 def test_lines_that_are_no_pairs(root):
