@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dataloaders import make_dataset, make_loader, require_alike
+from dataloaders import make_dataset, make_loader, require_alike, skips_errors
 from dataloaders.check import check_dataset
 from dataloaders.combine import split_of, with_args
 from inference import load_as_asked
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     )
     metrics = predict.config["metric"]
     require_alike(dataset, predict.classes, predict.channels, metrics)
-    check_dataset(dataset)
+    check_dataset(dataset, skips_errors(section))
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")
     gallery = Gallery(metric_of(predict, metrics[:1]), dataset)
