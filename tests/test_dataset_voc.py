@@ -6,6 +6,8 @@ import functools
 import hashlib
 import tarfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import layouts
@@ -171,6 +173,23 @@ def test_download_beside_another_year(serve, root, tmp_path):
     (target / "VOCdevkit" / "VOC2007").mkdir(parents=True)
     assert len(voc(target, download=True)) == 2
     assert sorted(p.name for p in (target / "VOCdevkit").iterdir()) == ["VOC2007", "VOC2012"]
+
+
+def test_of_several_that_download_one_does(serve, root, tmp_path, monkeypatch, caplog):
+    serve(root / "VOCdevkit")
+    answer = SimpleHTTPRequestHandler.do_GET
+
+    def slowly(self):
+        time.sleep(0.5)
+        answer(self)
+
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "do_GET", slowly)
+    target = tmp_path / "data"
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: len(voc(target, download=True)), range(3)))
+    assert found == [2, 2, 2] and caplog.text.count("downloading") == 1
+    assert [p.name for p in target.iterdir()] == ["VOCdevkit"]
+    assert not (tmp_path / ".download.lock").exists()
 
 
 def truncated(data):
