@@ -65,9 +65,12 @@ def stray_values(dataset: BaseDataset, looks: list[Look]) -> Iterator[Fault]:
     classes = len(dataset.classes)
     for look in looks:
         for value, count in strays(dataset, look).items():
+            stored = look.stored.get(value)
+            read_as = "" if stored is None else f", read as {value},"
             yield Fault(
                 "value",
-                f"{look.label}: label value {value} ({count} pixels) is not one of the "
+                f"{look.label}: label value {value if stored is None else stored} "
+                f"({count} pixels){read_as} is not one of the "
                 f"{classes} classes, 0 to {classes - 1}, nor ignored ({dataset.ignore_index})",
                 look.entry.name,
             )
