@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from base.base_dataset import DATASETS, BaseDataset, size_of
 from dataloaders.files import (
@@ -22,6 +20,7 @@ from dataloaders.files import (
     read_lines,
     require_unique,
 )
+from dataloaders.mat_files import as_label_map, load_mat
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry, Sample
@@ -94,7 +93,7 @@ class COCOStuff(BaseDataset):
         if self.partition == "CocoStuff164k":
             return super().read(entry)
         sample = super().read(entry._replace(label=None))
-        label = read_mat(entry.label).astype(np.int32)
+        label = read_mat(entry.label)
         if label.shape != sample.image.shape[:2]:
             raise UserError(
                 f"{entry.image} is {size_of(sample.image)}, its label {entry.label} "
@@ -109,17 +108,15 @@ class COCOStuff(BaseDataset):
 
 
 def read_mat(path: Path) -> np.ndarray:
-    """The label map S (H, W) of a .mat file.
+    """The label map S (H, W) int32 of a .mat file.
 
     Raises:
         UserError: If it cannot be read or holds none.
     """
-    try:
-        return loadmat(path, variable_names=["S"])["S"]
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{path} is not a .mat file that can be read: {error}") from error
-    except KeyError as error:
-        raise UserError(f"{path} holds no label map S") from error
+    label = load_mat(path).get("S")
+    if label is None:
+        raise UserError(f"{path} holds no label map S")
+    return as_label_map(label, path)
 
 
 DATASETS.alias("COCO", "COCOStuff")
