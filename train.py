@@ -27,7 +27,7 @@ from utils.distributed import is_main, joined, launch, launcher, require_agreeme
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.losses import WeightedSum
-from utils.metrics import MetricGroup
+from utils.metrics import metric_of
 from utils.network import with_synch_bn
 from utils.notices import notices
 from utils.optimizers import make_optimizer
@@ -148,9 +148,7 @@ def make_validation(
     check_dataset(dataset, skips_errors(config["val_loader"]))
     labeler = LABELERS.build(config["labeler"])
     predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
-    metric = MetricGroup(
-        config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
-    )
+    metric = metric_of(config["metric"], dataset)
     dtype = autocast_dtype(config["trainer"]["amp"], device)
     postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(

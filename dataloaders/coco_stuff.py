@@ -34,8 +34,7 @@ class COCOStuff(BaseDataset):
     """Photos of COCO, 182 ids of things and stuff; what has no label is ignored.
 
     No image holds 11 of the ids, such as 11 "street sign". They keep their places, so that files
-    and ids agree with the official ones; a score of a class that neither occurs nor is found stays
-    out of the mean.
+    and ids agree with the official ones, and stay out of the means over classes.
 
     CocoStuff164k has `images/<split>2017/*.jpg` and `annotations/<split>2017/*.png` with ids from
     0. CocoStuff10k has `images/*.jpg`, `annotations/*.mat` with ids from 1, and
@@ -53,6 +52,7 @@ class COCOStuff(BaseDataset):
     """
 
     classes, palette = load_palette("coco_stuff")
+    unscored = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
     mean = [0.43931922, 0.41310471, 0.37480941]
     std = [0.24272706, 0.23649098, 0.23429529]
 

@@ -13,7 +13,7 @@ from base.base_dataset import BaseDataset
 from utils.clustering import Argmax, Labeler
 from utils.device import autocast
 from utils.errors import UserError
-from utils.metrics import MetricGroup
+from utils.metrics import metric_of
 from utils.pca import PrincipalComponents
 from utils.predictors import Predictor
 from utils.visualize import contact_sheet, draw_labels, draw_scatter
@@ -157,7 +157,7 @@ def make_score_batch(
     """The first score of one training batch, for the bar; None where labels are too dear for it."""
     if not labeler.cheap:
         return None
-    metric = MetricGroup(sections[:1], len(dataset.classes), dataset.ignore_index, dataset.classes)
+    metric = metric_of(sections[:1], dataset)
     key = next(iter(metric.compute()))
 
     @torch.no_grad()
