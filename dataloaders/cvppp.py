@@ -12,6 +12,7 @@ from base.base_dataset import DATASETS
 from dataloaders.files import NoFolder, by_stem, find_below, find_data_dir, pair
 from dataloaders.instance_dataset import InstanceDataset
 from dataloaders.instance_labels import Target
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry
 
@@ -40,7 +41,7 @@ class CVPPP(InstanceDataset):
         ValueError: If instance_ratio is outside (0, 1] or sample_seed negative.
     """
 
-    classes, palette = ["background", "leaf"], [[0, 0, 0], [110, 200, 80]]
+    classes, palette = load_palette("cvppp")
     mean, std = [0.5194, 0.3860, 0.2046], [0.2130, 0.1509, 0.1110]  # 83 training plants of A1
 
     def __init__(

@@ -22,6 +22,7 @@ from dataloaders.files import (
 from dataloaders.held_out import check_held_out, held_out
 from dataloaders.instance_dataset import InstanceDataset
 from dataloaders.instance_labels import Target, read_ids
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.image_io import read_label
 from utils.sample import Entry
@@ -50,7 +51,7 @@ class DSB2018(InstanceDataset):
         ValueError: If a share is out of range or a seed negative.
     """
 
-    classes, palette = ["background", "nucleus"], [[0, 0, 0], [90, 150, 255]]
+    classes, palette = load_palette("dsb2018")
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from dataloaders.files import (
 from dataloaders.held_out import check_held_out, held_out
 from dataloaders.instance_labels import TARGETS, Target, read_ids, target_maps
 from dataloaders.lane_labels import LaneFrame, draw_lanes, lane_frame, read_lane_file
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.image_io import read_image
 from utils.sample import Entry, Sample
@@ -50,7 +51,7 @@ class TuSimple(BaseDataset):
         ValueError: If thickness is below 1, val_fraction not a share or split_seed negative.
     """
 
-    classes, palette = ["background", "lane"], [[0, 0, 0], [255, 214, 10]]
+    classes, palette = load_palette("tusimple")
     # those of hq-jiang/instance-segmentation-with-discriminative-loss-tensorflow, divided by 255
     mean, std = [0.3613, 0.4047, 0.4058], [0.1928, 0.2153, 0.2330]
 
