@@ -334,6 +334,15 @@ def test_drop_last_that_leaves_nothing():
         BaseDataLoader(data, batch_size=4, drop_last=True)
 
 
+def test_pytorch_segmentations_val_split():
+    section = {"type": "Shapes", "args": {"length": 3, "val_split": 0.0}}
+    data = make_dataset(section, None)
+    assert len(make_loader(section, data, True)) == 3
+    section["args"]["val_split"] = 0.15
+    with pytest.raises(UserError, match="train_loader: val_split is 0.15; leave it out, and give"):
+        make_loader(section, data, True)
+
+
 def test_second_views_reach_the_batch():
     darker = {"type": "Gamma", "args": {"gamma": [2.0, 2.0]}}
     transforms = [
