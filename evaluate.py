@@ -7,15 +7,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dataloaders import make_dataset, make_loader, require_alike
+from dataloaders import make_dataset, make_loader, require_alike, skips_errors
 from dataloaders.check import check_dataset
 from dataloaders.combine import split_of, with_args
 from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
-from utils.metrics import MetricGroup
-from utils.predict import Predict
+from utils.metrics import metric_of
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words, write_evaluation
 from utils.run_place import make_folder
@@ -44,11 +43,6 @@ def split_section(config: dict, split: str | None, data_dir: str | None) -> dict
     return with_args(section, {"data_dir": data_dir}) if data_dir else section
 
 
-def metric_of(predict: Predict, sections: list[dict]) -> MetricGroup:
-    ignore_index = predict.config["ignore_index"]
-    return MetricGroup(sections, len(predict.classes), ignore_index, predict.classes)
-
-
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
     predict = load_as_asked(args)
@@ -59,12 +53,12 @@ def main(args: argparse.Namespace) -> None:
     )
     metrics = predict.config["metric"]
     require_alike(dataset, predict.classes, predict.channels, metrics)
-    check_dataset(dataset)
+    check_dataset(dataset, skips_errors(section))
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")
-    gallery = Gallery(metric_of(predict, metrics[:1]), dataset)
+    gallery = Gallery(metric_of(metrics[:1], dataset), dataset)
     boundary = BoundaryErrors(dataset.ignore_index) if semantic(metrics) else None
-    metric = metric_of(predict, metrics)
+    metric = metric_of(metrics, dataset)
 
     def visit(*image: Any) -> None:
         gallery.visit(*image)

@@ -13,7 +13,7 @@ import torch
 from base.base_dataset import BaseDataset
 from base.base_trainer import BaseTrainer
 from base.parts import Parts
-from dataloaders import make_dataset, make_loader, require_alike
+from dataloaders import make_dataset, make_loader, require_alike, skips_errors
 from dataloaders.check import check_dataset
 from models import MODELS, rebuild
 from models.init_from import start_from
@@ -27,7 +27,7 @@ from utils.distributed import is_main, joined, launch, launcher, require_agreeme
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.losses import WeightedSum
-from utils.metrics import MetricGroup
+from utils.metrics import metric_of
 from utils.network import with_synch_bn
 from utils.notices import notices
 from utils.optimizers import make_optimizer
@@ -78,7 +78,7 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
         seed=config["seed"],
     )
     config = with_defaults({**config, "ignore_index": train_set.ignore_index})
-    checked = check_dataset(train_set)
+    checked = check_dataset(train_set, skips_errors(config["train_loader"]))
     train_loader = make_loader(config["train_loader"], train_set, True, config["seed"], limit)
 
     loss = WeightedSum(
@@ -145,12 +145,10 @@ def make_validation(
         config["val_loader"], train_set.ignore_index, normalization=train_set.normalization
     )
     require_alike(dataset, train_set.classes, train_set.channels, [*loss.reads, *config["metric"]])
-    check_dataset(dataset)
+    check_dataset(dataset, skips_errors(config["val_loader"]))
     labeler = LABELERS.build(config["labeler"])
     predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
-    metric = MetricGroup(
-        config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
-    )
+    metric = metric_of(config["metric"], dataset)
     dtype = autocast_dtype(config["trainer"]["amp"], device)
     postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(

@@ -36,6 +36,8 @@ class BaseDataLoader(DataLoader):
         num_workers: Processes that load; 0 loads in this one.
         drop_last: Leave out the last batch of an epoch where it is not full.
         val: Accepted from pytorch-segmentation; which loader validates follows from its key.
+        val_split: Accepted from pytorch-segmentation where it is 0 or null; another share is
+            refused, for validation images come from val_loader.
         return_id: Accepted from pytorch-segmentation; batches always hold the names.
         seed: Random numbers follow from it.
         training: Stack images into one batch; otherwise give a list of samples, which may differ
@@ -46,8 +48,8 @@ class BaseDataLoader(DataLoader):
         limit: Give the first so many batches alone: in training again and again, unchanged; 0 for
             all.
     Raises:
-        ValueError: If batch_size or num_workers is out of range, no batch is full, or a process
-            would have no image of a batch.
+        ValueError: If batch_size or num_workers is out of range, val_split is a share, no batch is
+            full, or a process would have no image of a batch.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class BaseDataLoader(DataLoader):
         num_workers: int = 0,
         drop_last: bool = False,
         val: bool = False,
+        val_split: float | None = None,
         return_id: bool = False,
         seed: int = 0,
         training: bool = True,
@@ -69,6 +72,11 @@ class BaseDataLoader(DataLoader):
             raise ValueError(
                 f"batch_size is {batch_size} and num_workers {num_workers}; at least 1 "
                 "and 0 are needed"
+            )
+        if val_split:
+            raise ValueError(
+                f"val_split is {val_split}; leave it out, and give val_loader a split of its own, "
+                'or both loaders the "val_fraction" of data sets that have it'
             )
         length, world = len(dataset), world_size()
         if training:

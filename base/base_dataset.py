@@ -49,6 +49,7 @@ class BaseDataset(Dataset, ABC):
         palette: RGB of each class, 0 to 255.
         channels: Channels of an image.
         mean, std: Statistics of the images, 0 to 1 a channel, for `"normalize": "dataset"`.
+        unscored: Ids of classes that no image holds; they stay out of the means over classes.
         targets: Label maps it gives: "semantic", "instance", or both.
         entries: What `list_entries` found, as a sequence that takes little memory.
 
@@ -61,6 +62,7 @@ class BaseDataset(Dataset, ABC):
     channels: int = 3
     mean: ClassVar[list[float] | None] = None
     std: ClassVar[list[float] | None] = None
+    unscored: tuple[int, ...] = ()
     targets: tuple[str, ...] = ("semantic",)
 
     def __init__(self, data_dir: str | None, split: str | None, ignore_index: int = 255):

@@ -22,7 +22,9 @@ def metric_options(target: str | None = None) -> None:
 
 
 METRICS = Registry(
-    "metric", supplied=("num_classes", "ignore_index", "class_names"), beside=metric_options
+    "metric",
+    supplied=("num_classes", "ignore_index", "class_names", "unscored"),
+    beside=metric_options,
 )
 
 

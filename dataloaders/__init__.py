@@ -9,7 +9,7 @@ from dataloaders.combine import Concat, Repeat
 from dataloaders.cvppp import CVPPP
 from dataloaders.deepscene import DeepScene
 from dataloaders.dsb2018 import DSB2018
-from dataloaders.factory import make_dataset, make_loader, require_alike
+from dataloaders.factory import make_dataset, make_loader, require_alike, skips_errors
 from dataloaders.folder import Folder
 from dataloaders.folder_instances import FolderInstances
 from dataloaders.kitti_road import KITTIRoad
@@ -42,4 +42,5 @@ __all__ = [
     "make_dataset",
     "make_loader",
     "require_alike",
+    "skips_errors",
 ]

@@ -12,9 +12,16 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
-from dataloaders.files import find_data_dir, list_images, pair, read_lines, require_unique
+from dataloaders.files import (
+    find_below,
+    find_data_dir,
+    list_images,
+    pair,
+    pair_listed,
+    read_lines,
+    require_unique,
+)
 from dataloaders.palettes import load_palette
-from utils.errors import UserError
 from utils.sample import Entry
 
 VOID = 11
@@ -46,21 +53,19 @@ class CamVid(BaseDataset):
         super().__init__(data_dir, split, ignore_index)
 
     def list_entries(self) -> list[Entry]:
-        folder = find_data_dir(self.data_dir)
+        root = find_data_dir(self.data_dir)
         splits = ["train", "val"] if self.split == "trainval" else [self.split]
-        return [entry for split in splits for entry in self._list_split(folder, split)]
+        return [entry for split in splits for entry in self._list_split(root, split)]
 
-    def _list_split(self, folder: Path, split: str) -> list[Entry]:
+    def _list_split(self, root: Path, split: str) -> list[Entry]:
+        folder = find_below(root, split).parent
         images, labels = (list_images(folder / name) for name in (split, f"{split}annot"))
         index = folder / f"{split}.txt"
         if not index.is_file():
             return pair(images, labels)
         names = [Path(line.split()[0]).stem for line in read_lines(index)]
         require_unique(names, index)
-        missing = [name for name in names if name not in images or name not in labels]
-        if missing:
-            raise UserError(f"{index} lists {missing[0]!r}, which has no image or no label")
-        return [Entry(name, images[name], labels[name]) for name in names]
+        return pair_listed(index, names, images, labels)
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         labels = super().decode(label, entry)["semantic"]

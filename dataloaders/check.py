@@ -33,11 +33,15 @@ class Checked(NamedTuple):
     extremes: list[int]
 
 
-def check_dataset(dataset: BaseDataset) -> Checked:
+def check_dataset(dataset: BaseDataset, skip: bool = False) -> Checked:
     """What every file holds, after all were read and every label found to be a class.
 
     The result is kept in `$XDG_CACHE_HOME/segforge` under a key of the data set's settings and its
     files' names, sizes and times.
+
+    Args:
+        dataset: With its files.
+        skip: Files that cannot be read are named in a warning, and the others counted.
 
     Raises:
         UserError: Naming the files that cannot be read, whose image and label differ in size, or
@@ -49,7 +53,11 @@ def check_dataset(dataset: BaseDataset) -> Checked:
         pass  # not looked at yet, or damaged
     looks = survey(dataset)
     found = faults(dataset, looks)
-    name = f"{type(dataset).__name__} {dataset.split}"
+    name = f"{type(dataset).__name__} {dataset.split or ''}".strip()
+    bad = [fault for fault in found if skip and fault.kind == "file"]
+    if len(bad) == len(looks):
+        bad = []  # so many are no accident
+    found = [fault for fault in found if fault not in bad]
     if found:
         lines = [fault.text for fault in found[:SHOWN]]
         if len(found) > SHOWN:
@@ -61,17 +69,28 @@ def check_dataset(dataset: BaseDataset) -> Checked:
         )
     for doubt in doubts(dataset, looks):
         log.warning("%s: %s", name, doubt)
-    return remember(dataset, looks)
+    if not bad:
+        return remember(dataset, looks)
+    more = [f"and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
+    lines = "\n  ".join([*(fault.text for fault in bad[:SHOWN]), *more])
+    log.warning("%s: %d of %d samples are skipped:\n  %s", name, len(bad), len(looks), lines)
+    return measure(dataset, looks)
+
+
+def measure(dataset: BaseDataset, looks: list[Look]) -> Checked:
+    """What the looks at files that can be read found."""
+    sound = [index for index, look in enumerate(looks) if not look.problem]
+    extremes = {
+        choose(sound, key=lambda index: looks[index].size[side])
+        for choose in (min, max)
+        for side in (0, 1)
+    }
+    return Checked(class_pixels(looks, len(dataset.classes)), sorted(extremes))
 
 
 def remember(dataset: BaseDataset, looks: list[Look]) -> Checked:
     """Keep what a look at sound files found, so that `check_dataset` need not look again."""
-    extremes = {
-        choose(range(len(looks)), key=lambda index: looks[index].size[side])
-        for choose in (min, max)
-        for side in (0, 1)
-    }
-    checked = Checked(class_pixels(looks, len(dataset.classes)), sorted(extremes))
+    checked = measure(dataset, looks)
     cache = cache_file(dataset)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)

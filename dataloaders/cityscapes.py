@@ -90,6 +90,10 @@ class Cityscapes(BaseDataset):
             "semantic": class_table(ids, ignore_index),
             "instance": instance_table(chosen_things(things), INSTANCE_IGNORE),
         }
+        if things != "all" and target == "semantic":
+            raise ValueError('things needs "target": "instance" or "both"; leave it out')
+        if val_cities and split not in ("train", "val"):
+            raise ValueError(f"val_cities share out train and val, not {split!r}; leave it out")
         if instance_ratio is not None:
             self._check_ratio()
         super().__init__(data_dir, split, ignore_index)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from base.base_dataset import DATASETS, BaseDataset, size_of
 from dataloaders.files import (
@@ -18,9 +16,11 @@ from dataloaders.files import (
     find_data_dir,
     list_images,
     pair,
+    pair_listed,
     read_lines,
     require_unique,
 )
+from dataloaders.mat_files import as_label_map, load_mat
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry, Sample
@@ -34,8 +34,7 @@ class COCOStuff(BaseDataset):
     """Photos of COCO, 182 ids of things and stuff; what has no label is ignored.
 
     No image holds 11 of the ids, such as 11 "street sign". They keep their places, so that files
-    and ids agree with the official ones; a score of a class that neither occurs nor is found stays
-    out of the mean.
+    and ids agree with the official ones, and stay out of the means over classes.
 
     CocoStuff164k has `images/<split>2017/*.jpg` and `annotations/<split>2017/*.png` with ids from
     0. CocoStuff10k has `images/*.jpg`, `annotations/*.mat` with ids from 1, and
@@ -53,6 +52,7 @@ class COCOStuff(BaseDataset):
     """
 
     classes, palette = load_palette("coco_stuff")
+    unscored = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
     mean = [0.43931922, 0.41310471, 0.37480941]
     std = [0.24272706, 0.23649098, 0.23429529]
 
@@ -87,17 +87,13 @@ class COCOStuff(BaseDataset):
         labels = list_images(root / "annotations", (".mat",))
         names = read_lines(index)
         require_unique(names, index)
-        for found, what in ((images, "image"), (labels, "label")):
-            missing = next((name for name in names if name not in found), None)
-            if missing:
-                raise UserError(f"{index} lists {missing}, which has no {what}")
-        return [Entry(name, images[name], labels[name]) for name in names]
+        return pair_listed(index, names, images, labels)
 
     def read(self, entry: Entry) -> Sample:
         if self.partition == "CocoStuff164k":
             return super().read(entry)
         sample = super().read(entry._replace(label=None))
-        label = read_mat(entry.label).astype(np.int32)
+        label = read_mat(entry.label)
         if label.shape != sample.image.shape[:2]:
             raise UserError(
                 f"{entry.image} is {size_of(sample.image)}, its label {entry.label} "
@@ -112,17 +108,15 @@ class COCOStuff(BaseDataset):
 
 
 def read_mat(path: Path) -> np.ndarray:
-    """The label map S (H, W) of a .mat file.
+    """The label map S (H, W) int32 of a .mat file.
 
     Raises:
         UserError: If it cannot be read or holds none.
     """
-    try:
-        return loadmat(path, variable_names=["S"])["S"]
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{path} is not a .mat file that can be read: {error}") from error
-    except KeyError as error:
-        raise UserError(f"{path} holds no label map S") from error
+    label = load_mat(path).get("S")
+    if label is None:
+        raise UserError(f"{path} holds no label map S")
+    return as_label_map(label, path)
 
 
 DATASETS.alias("COCO", "COCOStuff")

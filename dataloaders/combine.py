@@ -36,7 +36,7 @@ class Combined(BaseDataset):
                         f"{spelled(one)} and {spelled(other)}"
                     )
         self.classes, self.palette, self.channels = first.classes, first.palette, first.channels
-        self.targets = first.targets
+        self.targets, self.unscored = first.targets, first.unscored
         if all((part.mean, part.std) == (first.mean, first.std) for part in parts):
             self.mean, self.std = first.mean, first.std
         self.sections, self.parts = sections, ConcatDataset(parts)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from base.base_dataset import DATASETS
-from dataloaders.files import by_stem, find_data_dir, pair
+from dataloaders.files import NoFolder, by_stem, find_below, find_data_dir, pair
 from dataloaders.instance_dataset import InstanceDataset
 from dataloaders.instance_labels import Target
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.sample import Entry
 
@@ -28,7 +29,7 @@ class CVPPP(InstanceDataset):
     Args:
         data_dir: Folder that holds `train`, `val`, ...; `tools/split_cvppp.py` makes it from the
             official folder, which has no split.
-        split: "train", "val" or "test".
+        split: "train", "val" or "test" (images alone where none has a label).
         subset: "A1" to "A4", or a list of them.
         target: "instance" for leaf ids, "semantic" for background and leaf, or "both".
         instance_ratio: Share of the leaves of each image whose ids are kept, above 0 and up to 1;
@@ -40,7 +41,7 @@ class CVPPP(InstanceDataset):
         ValueError: If instance_ratio is outside (0, 1] or sample_seed negative.
     """
 
-    classes, palette = ["background", "leaf"], [[0, 0, 0], [110, 200, 80]]
+    classes, palette = load_palette("cvppp")
     mean, std = [0.5194, 0.3860, 0.2046], [0.2130, 0.1509, 0.1110]  # 83 training plants of A1
 
     def __init__(
@@ -61,19 +62,24 @@ class CVPPP(InstanceDataset):
         return [entry for subset in self.subsets for entry in self._list_subset(folder, subset)]
 
     def _list_subset(self, folder: Path, subset: str) -> list[Entry]:
-        place = folder / self.split / subset
-        if place.is_dir():
-            return list_plants(place)
-        if (folder / subset).is_dir():
+        try:
+            place = find_below(folder, f"{self.split}/{subset}")
+        except NoFolder:
+            if not (folder / subset).is_dir():
+                raise
             raise UserError(
                 f"{folder} holds the official folder {subset}, which has no split; make one with "
                 f"python tools/split_cvppp.py {folder}"
-            )
-        raise UserError(f"there is no folder {place}")
+            ) from None
+        return list_plants(place, unlabelled=self.split == "test")
 
 
-def list_plants(folder: Path) -> list[Entry]:
+def list_plants(folder: Path, unlabelled: bool = False) -> list[Entry]:
     """The plants of a subset's folder, each named `<subset>/<plant>`.
+
+    Args:
+        folder: Of the subset.
+        unlabelled: None of them need have a label.
 
     Raises:
         UserError: If an image has no label, or a label no image.
@@ -85,4 +91,6 @@ def list_plants(folder: Path) -> list[Entry]:
         )
         for kind in ("rgb", "label")
     }
+    if unlabelled and not files["label"]:
+        return [Entry(name, path) for name, path in files["rgb"].items()]
     return pair(files["rgb"], files["label"])

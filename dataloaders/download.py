@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torchvision.datasets.utils import download_and_extract_archive
@@ -18,23 +21,42 @@ log = logging.getLogger("segforge")
 def fetch(url: str, md5: str, part: str, folder: Path) -> None:
     """Download an archive and move its folder `part` to `<folder>/<part>`.
 
-    Everything happens in a hidden folder on the same disk, which goes away in any case.
+    Everything happens in a hidden folder on the same disk, which goes away in any case. Of several
+    processes one downloads; the others wait, and find the folder there.
 
     Raises:
         UserError: If the archive does not come, is damaged, or holds no such folder.
     """
     ground = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    log.info("downloading %s", url)
     try:
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=ground) as scratch:
-            unpacked = Path(scratch) / "unpacked"
-            download_and_extract_archive(url, scratch, str(unpacked), md5=md5)
-            if not (unpacked / part).is_dir():
-                raise UserError(f"{url} holds no folder {part}; nothing was written")
-            (folder / part).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(unpacked / part, folder / part)
+        with alone(ground / ".download.lock"):
+            if not (folder / part).is_dir():
+                fetch_part(url, md5, part, folder, ground)
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise UserError(
             f"{url} could not be downloaded ({error}); nothing was written: try again, or download "
             f"it by hand and unpack it in {folder}"
         ) from error
+
+
+def fetch_part(url: str, md5: str, part: str, folder: Path, ground: Path) -> None:
+    """As `fetch`, with the hidden folder in `ground`."""
+    log.info("downloading %s", url)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=ground) as scratch:
+        unpacked = Path(scratch) / "unpacked"
+        download_and_extract_archive(url, scratch, str(unpacked), md5=md5)
+        if not (unpacked / part).is_dir():
+            raise UserError(f"{url} holds no folder {part}; nothing was written")
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(unpacked / part, folder / part)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Inside is one process at a time; the file goes away with the last of them."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

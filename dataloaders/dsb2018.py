@@ -11,10 +11,18 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS
-from dataloaders.files import find_data_dir, list_images, pair
+from dataloaders.files import (
+    NoFolder,
+    find_below,
+    find_data_dir,
+    list_images,
+    pair,
+    refuse_unpaired,
+)
 from dataloaders.held_out import check_held_out, held_out
 from dataloaders.instance_dataset import InstanceDataset
 from dataloaders.instance_labels import Target, read_ids
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.image_io import read_label
 from utils.sample import Entry
@@ -30,7 +38,7 @@ class DSB2018(InstanceDataset):
 
     Args:
         data_dir: Folder that holds `train` or `stage1_train`.
-        split: "train", "val" or "test".
+        split: "train", "val" or "test" (images alone where it has no masks).
         target: "instance" for nucleus ids, "semantic" for background and nucleus, or "both".
         val_fraction: Share of the training images that is "val", where there is no such folder.
         split_seed: Which images these are follows from it.
@@ -43,7 +51,7 @@ class DSB2018(InstanceDataset):
         ValueError: If a share is out of range or a seed negative.
     """
 
-    classes, palette = ["background", "nucleus"], [[0, 0, 0], [90, 150, 255]]
+    classes, palette = load_palette("dsb2018")
 
     def __init__(
         self,
@@ -77,22 +85,49 @@ def list_split(folder: Path, split: str) -> list[Entry]:
     Raises:
         UserError: If there is no such folder, or an image has no label.
     """
-    tried = [folder / split, folder / f"stage1_{split}"]
-    place = next((path for path in tried if path.is_dir()), None)
-    if place is None:
-        hint = '; "val_fraction" holds out a part of the training images' if split == "val" else ""
-        raise UserError(f"there is no folder {tried[0]} or {tried[1]}{hint}")
+    place = find_split(folder, split)
     if (place / "images").is_dir():
-        return pair(list_images(place / "images"), list_images(place / "labels"))
-    return [official_entry(path) for path in sorted(place.iterdir()) if path.is_dir()]
+        images = list_images(place / "images")
+        if split == "test" and not (place / "labels").is_dir():
+            return [Entry(name, path) for name, path in images.items()]
+        return pair(images, list_images(place / "labels"))
+    return official_entries([path for path in sorted(place.iterdir()) if path.is_dir()], split)
 
 
-def official_entry(folder: Path) -> Entry:
-    """The image of an official folder, with its folder of masks as the label."""
-    image, masks = folder / "images" / f"{folder.name}.png", folder / "masks"
-    if not image.is_file() or not masks.is_dir():
-        raise UserError(f"{folder} is no folder of the data set: it needs {image} and {masks}")
-    return Entry(folder.name, image, masks)
+def find_split(folder: Path, split: str) -> Path:
+    """The folder of a split, under either name.
+
+    Raises:
+        NoFolder: If there is none.
+    """
+    names = [split, f"stage1_{split}"]
+    for name in [name for name in names if (folder / name).is_dir()] or names:
+        try:
+            return find_below(folder, name)
+        except NoFolder:
+            continue
+    hint = '; "val_fraction" holds out a part of the training images' if split == "val" else ""
+    raise NoFolder(f"there is no folder {folder / split} or {folder / f'stage1_{split}'}{hint}")
+
+
+def official_entries(folders: list[Path], split: str) -> list[Entry]:
+    """The image of each official folder, with its folder of masks as the label.
+
+    In "test" the masks may be missing.
+
+    Raises:
+        UserError: If a folder lacks its image or its masks.
+    """
+    entries, problems = [], []
+    for folder in folders:
+        image, masks = folder / "images" / f"{folder.name}.png", folder / "masks"
+        label = masks if masks.is_dir() or split != "test" else None
+        missing = [path for path in (image, label) if path and not path.exists()]
+        problems += [f"{folder} needs {path}, which is not there" for path in missing]
+        if not missing:
+            entries.append(Entry(folder.name, image, label))
+    refuse_unpaired(problems)
+    return entries
 
 
 def merge_masks(folder: Path) -> np.ndarray:

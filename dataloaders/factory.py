@@ -50,6 +50,12 @@ def make_dataset(
     return dataset
 
 
+def skips_errors(section: dict) -> bool:
+    """Whether a loader section passes over files that cannot be read."""
+    _, args, *_ = DATASETS.split(DATASETS.resolve(section))
+    return args.get("on_error") == "skip"
+
+
 def require_alike(
     dataset: BaseDataset, classes: list[str], channels: int, sections: list[dict]
 ) -> None:

@@ -53,7 +53,7 @@ def find_below(folder: Path, part: str) -> Path:
     if not found:
         raise NoFolder(
             f"there is no folder {folder / part} or {folder / '*' / part}; "
-            "docs/datasets.md shows the tree"
+            "docs/datasets.md or docs/instances_data.md shows the tree"
         )
     if len(found) > 1:
         raise UserError(
@@ -145,20 +145,52 @@ def pair(images: dict[str, Path], labels: dict[str, Path]) -> list[Entry]:
     """
     problems = [f"{images[name]} has no label" for name in sorted(images.keys() - labels.keys())]
     problems += [f"{labels[name]} has no image" for name in sorted(labels.keys() - images.keys())]
+    refuse_unpaired(problems)
+    return [
+        Entry(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())
+    ]
+
+
+def pair_listed(
+    index: Path, names: list[str], images: dict[str, Path], labels: dict[str, Path]
+) -> list[Entry]:
+    """Entries of the names that a list file holds, in its order.
+
+    Raises:
+        UserError: If one has no image or no label, as `refuse_unpaired` says it.
+    """
+    refuse_unpaired(
+        [
+            f"{index} lists {name}, which has no {what}"
+            for name in names
+            for what, found in (("image", images), ("label", labels))
+            if name not in found
+        ]
+    )
+    both = images.keys() & labels.keys()
+    return [Entry(name, images[name], labels[name]) for name in names if name in both]
+
+
+def refuse_unpaired(problems: list[str]) -> None:
+    """Refuse images and labels that lack a partner.
+
+    Args:
+        problems: A sentence each; none where all is well.
+
+    Raises:
+        UserError: With up to five of them. Inside `noting_unpaired` all are noted there instead.
+    """
     noted = UNPAIRED.get()
     if noted is not None:
         noted += problems
     elif problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError("; ".join(problems[:5]) + more)
-    return [
-        Entry(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())
-    ]
 
 
 @contextmanager
 def noting_unpaired() -> Iterator[list[str]]:
-    """Inside, `pair` goes on with the images that have a label; what has no partner is listed."""
+    """Inside, what has no partner is listed, and data sets go on with the rest."""
     token = UNPAIRED.set([])
     try:
         yield UNPAIRED.get()

@@ -58,7 +58,10 @@ class InstanceDataset(BaseDataset):
         return read_ids(entry.label)
 
     def read(self, entry: Entry) -> Sample:
-        image, ids = read_image(entry.image, self.channels), self.read_ids(entry)
+        image = read_image(entry.image, self.channels)
+        if entry.label is None:
+            return Sample(entry.name, image, {})
+        ids = self.read_ids(entry)
         if ids.shape != image.shape[:2]:
             raise UserError(
                 f"{entry.image} is {size_of(image)}, its label {entry.label} {size_of(ids)}; "

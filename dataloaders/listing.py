@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dataloaders.files import by_stem, list_images, pair, require_unique
+from dataloaders.files import by_stem, list_images, pair, refuse_unpaired, require_unique
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
 from utils.sample import Entry
@@ -84,7 +84,7 @@ def read_list(folder: Path, name: str) -> list[Entry]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list: {file} cannot be read as text: {error}") from error
-    entries = []
+    entries, missing = [], []
     for number, line in enumerate(lines, 1):
         parts = line.split()
         if not parts:
@@ -95,10 +95,11 @@ def read_list(folder: Path, name: str) -> list[Entry]:
                 f"not {len(parts)} words"
             )
         image, label = (folder / part.lstrip("/") for part in parts)
-        for path in (image, label):
-            if not path.is_file():
-                raise UserError(f"{file} line {number}: there is no file {path}")
-        entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
+        gone = [path for path in (image, label) if not path.is_file()]
+        missing += [f"{file} line {number}: there is no file {path}" for path in gone]
+        if not gone:
+            entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
+    refuse_unpaired(missing)
     require_unique([entry.name for entry in entries], file)
     return entries
 

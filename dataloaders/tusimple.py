@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from base.base_dataset import DATASETS, BaseDataset, size_of
-from dataloaders.files import find_data_dir, list_images, pair
+from dataloaders.files import (
+    NoFolder,
+    find_below,
+    find_data_dir,
+    list_images,
+    pair,
+    refuse_unpaired,
+)
 from dataloaders.held_out import check_held_out, held_out
 from dataloaders.instance_labels import TARGETS, Target, read_ids, target_maps
-from dataloaders.lane_labels import draw_lanes, lane_frame, read_lane_file
+from dataloaders.lane_labels import LaneFrame, draw_lanes, lane_frame, read_lane_file
+from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.image_io import read_image
 from utils.sample import Entry, Sample
@@ -43,7 +51,7 @@ class TuSimple(BaseDataset):
         ValueError: If thickness is below 1, val_fraction not a share or split_seed negative.
     """
 
-    classes, palette = ["background", "lane"], [[0, 0, 0], [255, 214, 10]]
+    classes, palette = load_palette("tusimple")
     # those of hq-jiang/instance-segmentation-with-discriminative-loss-tensorflow, divided by 255
     mean, std = [0.3613, 0.4047, 0.4058], [0.1928, 0.2153, 0.2330]
 
@@ -99,25 +107,25 @@ class TuSimple(BaseDataset):
     def _list_files(self, files: list[Path]) -> list[Entry]:
         """An entry a frame; `meta` is its line, so that the lanes stay out of Python objects."""
         entries: dict[str, Entry] = {}
-        for file in files:
-            for frame in read_lane_file(file):
-                name = Path(frame.raw_file).with_suffix("").as_posix()
-                if name in entries:
-                    raise UserError(
-                        f"{file} lists {frame.raw_file}, which is listed before; keep one line"
-                    )
-                image, line = lane_image(file, frame.raw_file), json.dumps(frame.as_json())
-                entries[name] = Entry(name, image, file, meta=line)
+        for file, frame, image in list_frames(files):
+            name = Path(frame.raw_file).with_suffix("").as_posix()
+            if name in entries:
+                raise UserError(
+                    f"{file} lists {frame.raw_file}, which is listed before; keep one line"
+                )
+            entries[name] = Entry(name, image, file, meta=json.dumps(frame.as_json()))
         return [*entries.values()]
 
 
 def lane_files(folder: Path) -> list[Path]:
     """The training annotations of the official folder, sorted by name."""
+    folder = find_official(folder, "label_data_*.json")
     found = [*folder.glob("label_data_*.json"), *folder.glob("train_set/label_data_*.json")]
     return sorted(found, key=lambda path: path.name)
 
 
 def lane_test_file(folder: Path) -> Path:
+    folder = find_official(folder, "test_label.json")
     tried = [folder / "test_label.json", folder / "test_set" / "test_label.json"]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
@@ -125,13 +133,50 @@ def lane_test_file(folder: Path) -> Path:
     return found
 
 
+def find_official(folder: Path, files: str) -> Path:
+    """The folder, or where it has no such files, beside `clips` or in `train_set` and `test_set`,
+    the one folder in it that has.
+
+    Raises:
+        UserError: If several of them could be meant.
+    """
+
+    def has_them(place: Path) -> bool:
+        return any(place.glob(files)) or any(place.glob(f"*_set/{files}"))
+
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and has_them(path)]
+    if has_them(folder) or not inner:
+        return folder
+    if len(inner) > 1:
+        raise UserError(f"there are {inner[0]} and {inner[1]}; set data_dir to one of them")
+    return inner[0]
+
+
+def list_frames(files: list[Path]) -> list[tuple[Path, LaneFrame, Path]]:
+    """(annotation file, frame, image) of every line.
+
+    Raises:
+        UserError: If a line cannot be read, or, as `refuse_unpaired` says it, has no image.
+    """
+    found = [
+        (file, frame, lane_image(file, frame.raw_file))
+        for file in files
+        for frame in read_lane_file(file)
+    ]
+    refuse_unpaired(
+        [
+            f"{file} lists {frame.raw_file}, but there is no file {image}"
+            for file, frame, image in found
+            if not image.is_file()
+        ]
+    )
+    return [line for line in found if line[2].is_file()]
+
+
 def lane_image(file: Path, raw_file: str) -> Path:
-    """The image of a line: below the annotation file's folder, or below `test_set` there."""
+    """Where the image of a line is: below the annotation file's folder, or `test_set` there."""
     tried = [file.parent / raw_file, file.parent / "test_set" / raw_file]
-    found = next((path for path in tried if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{file} lists {raw_file}, but there is no file {tried[0]}")
-    return found
+    return next((path for path in tried if path.is_file()), tried[0])
 
 
 def official_split(files: list[Path], split: str) -> list[Path]:
@@ -149,9 +194,11 @@ def official_split(files: list[Path], split: str) -> list[Path]:
 
 
 def list_prepared(folder: Path) -> list[Entry]:
-    if not (folder / "images").is_dir():
+    try:
+        images = find_below(folder, "images")
+    except NoFolder as error:
         raise UserError(
             f"{folder} holds neither label_data_*.json, the official annotations of TuSimple, nor "
             "images and labels as tools/prepare_tusimple.py writes them"
-        )
-    return pair(list_images(folder / "images"), list_images(folder / "labels"))
+        ) from error
+    return pair(list_images(images), list_images(images.parent / "labels"))

@@ -9,16 +9,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from base.base_dataset import DATASETS, BaseDataset
 from dataloaders.download import fetch
-from dataloaders.files import NoFolder, find_below, find_data_dir, read_lines, require_unique
+from dataloaders.files import (
+    NoFolder,
+    find_below,
+    find_data_dir,
+    read_lines,
+    refuse_unpaired,
+    require_unique,
+)
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
+from utils.fingerprint import files_of
 from utils.sample import Entry
 
 AUGMENTED = "_aug"
+RIM = 255
 
 
 @DATASETS.register
@@ -62,11 +72,14 @@ class VOC(BaseDataset):
             )
         entries = [self._entry(root, line, index) for line in read_lines(index)]
         require_unique([entry.name for entry in entries], index)
-        for entry in entries:
-            for path in (entry.image, entry.label):
-                if path is not None and not path.is_file():
-                    raise UserError(f"{index} lists {entry.name}, but there is no file {path}")
-        return entries
+        missing = {
+            path: f"{index} lists {entry.name}, but there is no file {path}"
+            for entry in entries
+            for path in files_of(entry)
+            if not path.is_file()
+        }
+        refuse_unpaired([*missing.values()])
+        return [entry for entry in entries if not missing.keys() & {*files_of(entry)}]
 
     def _find(self) -> Path:
         try:
@@ -91,3 +104,7 @@ class VOC(BaseDataset):
         if self.split == "test":
             return Entry(line, image)
         return Entry(line, image, root / "SegmentationClass" / f"{line}.png")
+
+    def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
+        labels = super().decode(label, entry)["semantic"]
+        return {"semantic": np.where(labels == RIM, self.ignore_index, labels)}

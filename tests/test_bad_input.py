@@ -524,6 +524,8 @@ def test_list_file(data, refuse_data):
     refuse_data(section, data / "train.txt", "line 2", "an image and a label")
     save("images/a.png labels/a.png\n\nimages/c.png labels/b.png\n", data, "train.txt")
     refuse_data(section, data / "train.txt", "line 3", "there is no file", data / "images/c.png")
+    save("images/c.png labels/a.png\nimages/a.png labels/c.png\n", data, "train.txt")
+    refuse_data(section, "line 1: there is no file", "line 2: there is no file")
 
 
 @pytest.mark.parametrize("alike", [1, 3])

@@ -123,3 +123,8 @@ def test_real_samples(sheet, real_data):
     part = {"type": "CVPPP", "args": {"data_dir": str(real_data / "cvppp"), "batch_size": 2}}
     code, picture, said = sheet("--count", "3", train_loader=part, transforms=VIEWS)
     assert code == 0 and picture.shape == (24 + 2 * LINE, 2 * (3 * 246 + 6), 3), said
+
+
+def test_a_seed_out_of_range(sheet):
+    code, picture, said = sheet("--set", "seed=-1")
+    assert code == 2 and picture is None and "seed is -1; it is a whole number from 0" in said

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import layouts
 import numpy as np
 import pytest
 
@@ -126,6 +127,32 @@ def test_only_the_loaders_asked_for(root, check):
     assert list(report["loaders"]) == ["val"]
     code, _, said = check("--split", "test", train=section(root, "train"))
     assert code == 2 and "has no test_loader" in said
+
+
+def test_two_classes_of_which_one_does_not_occur(tmp_path, caplog):
+    """0 is the rest and 255 what Cityscapes ignores; nobody could remap it."""
+    layouts.cityscapes(tmp_path)
+    for path in tmp_path.glob("gtFine/train/*/*_labelIds.png"):
+        write_png(path, layouts.ids([0, 7]))  # unlabeled and road
+    args = {"data_dir": str(tmp_path), "classes": ["train"]}
+    data = DATASETS.build({"type": "Cityscapes", "args": args})
+    assert {*np.unique(data[0]["target"])} == {0, 255}
+    assert check_dataset(data).counts[1] == 0
+    assert "no pixel of train" in caplog.text
+
+
+def test_ignored_colours_are_no_mask(root):
+    """The 255 of these labels comes from the name "ignore", not from the files."""
+    rewrite(root, lambda ids: ((ids > 0) * np.uint8(9))[:, :, None].repeat(3, axis=2))
+    colors = {"soil": [0, 0, 0], "leaf": [1, 1, 1], "ignore": [9, 9, 9]}
+    check_dataset(build(root, classes=CLASSES[:2], palette=PALETTE[:2], colors=colors))
+
+
+def test_masks_of_all_parts(root):
+    rewrite(root, lambda ids: (ids > 0) * np.uint8(255))
+    part = section(root, "train", classes=CLASSES[:2], palette=PALETTE[:2])
+    data = DATASETS.build({"type": "Concat", "args": {"datasets": [part, part]}})
+    assert [fault.kind for fault in faults(data, survey(data))] == ["value"]
 
 
 # --- every kind of fault --------------------------------------------------------------------------

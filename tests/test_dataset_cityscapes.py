@@ -274,6 +274,15 @@ def test_a_ratio_that_was_never_sampled(root):
     [
         ({"classes": ["rode"]}, "'rode'; did you mean 'road'"),
         ({"classes": ["road", "road"]}, "different names"),
+        ({"things": "car"}, 'things needs "target": "instance" or "both"; leave it out'),
+        (
+            {"val_cities": ["ulm"], "split": "test"},
+            "val_cities share out train and val, not 'test'",
+        ),
+        (
+            {"val_cities": ["ulm"], "split": "train_extra", "mode": "coarse"},
+            "val_cities share out train and val, not 'train_extra'",
+        ),
         ({"things": "cart"}, "'cart'; did you mean 'car'"),
         ({"things": "road"}, "unknown name 'road'"),
         ({"things": []}, "things is empty"),

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 from dataloaders import DATASETS
+from dataloaders.check import check_dataset
+from dataloaders.files import noting_unpaired
 from utils.errors import UserError
 from utils.image_io import read_label, write_png
-from utils.metrics import METRICS
+from utils.metrics import METRICS, metric_of
 
 
 def build(name, root, **args):
@@ -56,6 +58,17 @@ def test_ade20k_missing_pieces(tmp_path):
     refuse("ADE20K", tmp_path, "there is no folder", root / "annotations" / "training")
     (root / "images").rename(root / "photos")
     refuse("ADE20K", tmp_path, tmp_path / "images" / "training", "docs/datasets.md")
+
+
+def test_ade20k_values_of_no_class_are_named_as_stored(tmp_path):
+    layouts.ade20k(tmp_path)
+    data = build("ADE20K", tmp_path)
+    write_png(data.entries[0].label, np.full(layouts.SIZE, 151, np.uint8))
+    label = data.entries[0].label
+    says = f"{label}: label value 151 (192 pixels), read as 150, is not one of the 150 classes"
+    with pytest.raises(UserError) as error:
+        check_dataset(data)
+    assert says in str(error.value)
 
 
 def test_ade20k_with_minus_one_as_ignored(tmp_path):
@@ -113,14 +126,14 @@ def test_coco_mean_is_over_the_171_that_occur(tmp_path):
     target = data[0]["target"][None]
     labels = target.clone()
     labels[target == 1] = 0  # bicycles taken for persons
-    labels[target == 255] = 11  # where nothing counts, an id that never occurs
-    metric = METRICS.build("IoU", num_classes=182, ignore_index=255)
+    labels[target == 2] = 11  # cars taken for what never occurs
+    metric = metric_of([{"type": "IoU"}], data)
     metric.update(labels, target)
     scores = metric.compute()
     pixels = torch.bincount(target[target < 255], minlength=182)
     assert (pixels > 0).sum() == 171
     person = pixels[0] / (pixels[0] + pixels[1])
-    assert scores["Mean_IoU"] == pytest.approx((169 + person.item()) / 171)
+    assert scores["Mean_IoU"] == pytest.approx((168 + person.item()) / 171)
 
 
 def test_coco_missing_pieces(tmp_path):
@@ -145,6 +158,21 @@ def test_coco_missing_pieces(tmp_path):
     refuse("COCOStuff", b, "there is no file", "train.txt", **small)
 
 
+def test_coco_10k_lists_all_that_is_missing(tmp_path):
+    layouts.coco_stuff_10k(tmp_path)
+    names = [f"COCO_train2014_{number:012d}" for number in (77, 109, 150)]
+    (tmp_path / "images" / f"{names[0]}.jpg").unlink()
+    (tmp_path / "annotations" / f"{names[2]}.mat").unlink()
+    with noting_unpaired() as noted:
+        data = build("COCOStuff", tmp_path, split="all", partition="CocoStuff10k")
+    assert [entry.name for entry in data.entries] == names[1:2]
+    index = tmp_path / "imageLists" / "all.txt"
+    assert noted == [
+        f"{index} lists {names[0]}, which has no image",
+        f"{index} lists {names[2]}, which has no label",
+    ]
+
+
 def test_coco_10k_sizes_and_contents(tmp_path):
     layouts.coco_stuff_10k(tmp_path)
     data = build("COCOStuff", tmp_path, partition="CocoStuff10k")
@@ -154,6 +182,39 @@ def test_coco_10k_sizes_and_contents(tmp_path):
     layouts.savemat(data.entries[0].label, {"T": np.zeros((5, 7), np.uint8)})
     with pytest.raises(UserError, match="holds no label map S"):
         data[0]
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("text", "holds no numbers of shape"),
+        (np.array([["a"]], object), "holds no numbers of shape (1, 1)"),
+        (np.full(layouts.SIZE, 3.7), "holds the label 3.7; labels are whole numbers"),
+        (np.full(layouts.SIZE, np.nan), "holds the label nan"),
+        (np.zeros((12, 16, 3), np.uint8), "holds uint8 numbers of shape (12, 16, 3); a label map"),
+    ],
+)
+def test_coco_10k_labels_that_are_none(content, says, tmp_path):
+    layouts.coco_stuff_10k(tmp_path)
+    data = build("COCOStuff", tmp_path, partition="CocoStuff10k")
+    layouts.savemat(data.entries[0].label, {"S": content})
+    with pytest.raises(UserError) as error:
+        data[0]
+    assert f"{data.entries[0].label} {says}" in str(error.value)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_coco_10k_labels_that_are_cut(compressed, tmp_path):
+    """loadmat has an error of another kind for many a length."""
+    layouts.coco_stuff_10k(tmp_path)
+    data = build("COCOStuff", tmp_path, partition="CocoStuff10k")
+    path = data.entries[0].label
+    layouts.savemat(path, {"S": layouts.ids(182)}, do_compression=compressed)
+    whole = path.read_bytes()
+    for length in range(1, len(whole) - 8, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"\.mat (is not a .mat file|holds no label map S)"):
+            data[0]
 
 
 def test_grey_photos_are_read_as_rgb(tmp_path):

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import tarfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import layouts
@@ -15,6 +17,7 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from dataloaders import DATASETS
 from dataloaders.check import check_dataset
+from dataloaders.files import noting_unpaired
 from utils.errors import UserError
 from utils.image_io import read_label
 
@@ -53,6 +56,12 @@ def test_labels_are_the_palette_indices_and_rims_are_ignored(root):
     assert set(data[0]["target"].unique().tolist()) == {0, 5, 20, 255}
 
 
+def test_rims_are_ignored_with_another_number_too(root):
+    data = voc(root, ignore_index=-1)
+    assert set(data[0]["target"].unique().tolist()) == {-1, 0, 5, 20}
+    check_dataset(data)
+
+
 def test_test_has_no_labels(root):
     data = voc(root, split="test")
     assert data[0]["name"] == "2008_1" and "target" not in data[0]
@@ -89,6 +98,17 @@ def test_missing_pieces(root):
     index(root, "train").unlink()
     refuse(root, "there is no file", index(root, "train"))
     refuse(root / "VOCdevkit" / "VOC2012", "there is no folder", "docs/datasets.md")
+
+
+def test_all_that_is_missing_is_listed_at_once(root):
+    folder = root / "VOCdevkit" / "VOC2012"
+    (folder / "JPEGImages" / "2007_000032.jpg").unlink()
+    (folder / "SegmentationClass" / "2007_000033.png").unlink()
+    with noting_unpaired() as noted:
+        data = voc(root, split="trainval")
+    assert [entry.name for entry in data.entries] == ["2007_000039"]
+    assert [text.rpartition("/")[2] for text in noted] == ["2007_000032.jpg", "2007_000033.png"]
+    refuse(root, "lists 2007_000032", "lists 2007_000033", split="trainval")
 
 
 def test_lines_that_are_no_pairs(root):
@@ -153,6 +173,23 @@ def test_download_beside_another_year(serve, root, tmp_path):
     (target / "VOCdevkit" / "VOC2007").mkdir(parents=True)
     assert len(voc(target, download=True)) == 2
     assert sorted(p.name for p in (target / "VOCdevkit").iterdir()) == ["VOC2007", "VOC2012"]
+
+
+def test_of_several_that_download_one_does(serve, root, tmp_path, monkeypatch, caplog):
+    serve(root / "VOCdevkit")
+    answer = SimpleHTTPRequestHandler.do_GET
+
+    def slowly(self):
+        time.sleep(0.5)
+        answer(self)
+
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "do_GET", slowly)
+    target = tmp_path / "data"
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: len(voc(target, download=True)), range(3)))
+    assert found == [2, 2, 2] and caplog.text.count("downloading") == 1
+    assert [p.name for p in target.iterdir()] == ["VOCdevkit"]
+    assert not (tmp_path / ".download.lock").exists()
 
 
 def truncated(data):

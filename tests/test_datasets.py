@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from layouts import LAYOUTS, camvid
+from layouts import LAYOUTS, camvid, lines
 from PIL import Image
 
 from base.base_dataloader import BaseDataLoader
 from base.samplers import EpochSampler
 from dataloaders import DATASETS, Folder, make_dataset, make_loader
 from dataloaders.check import check_dataset
+from dataloaders.files import noting_unpaired
 from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_png
 from utils.normalization import Normalization, make_normalization
@@ -102,14 +103,37 @@ def test_camvid_list_file_and_trainval(tmp_path):
     camvid(tmp_path)
     (tmp_path / "val" / "1.png").unlink()
     (tmp_path / "valannot" / "1.png").unlink()
-    lines = "/SegNet/CamVid/train/1.png /SegNet/CamVid/trainannot/1.png\n"
-    (tmp_path / "train.txt").write_text(lines)
+    pairs = "/SegNet/CamVid/train/1.png /SegNet/CamVid/trainannot/1.png\n"
+    (tmp_path / "train.txt").write_text(pairs)
     spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path), "split": "trainval"}}
     assert [entry.name for entry in DATASETS.build(spec).entries] == ["1", "0"]
-    for text, message in ((lines * 2, "train.txt lists 1 twice"), ("\0\xff", "cannot be read")):
+    for text, message in ((pairs * 2, "train.txt lists 1 twice"), ("\0\xff", "cannot be read")):
         (tmp_path / "train.txt").write_bytes(text.encode("latin-1"))
         with pytest.raises(UserError, match=message):
             DATASETS.build(spec)
+
+
+def test_camvid_one_folder_deeper(tmp_path):
+    camvid(tmp_path / "CamVid")
+    spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path), "split": "trainval"}}
+    assert len(DATASETS.build(spec)) == 4
+
+
+def test_camvid_lists_all_that_is_missing(tmp_path):
+    camvid(tmp_path, count=4)
+    lines(tmp_path / "train.txt", "a/3.png", "a/1.png", "a/2.png")
+    (tmp_path / "train" / "1.png").unlink()
+    (tmp_path / "trainannot" / "2.png").unlink()
+    spec = {"type": "CamVid", "args": {"data_dir": str(tmp_path)}}
+    with noting_unpaired() as noted:
+        assert [entry.name for entry in DATASETS.build(spec).entries] == ["3"]
+    index = tmp_path / "train.txt"
+    assert noted == [
+        f"{index} lists 1, which has no image",
+        f"{index} lists 2, which has no label",
+    ]
+    with pytest.raises(UserError, match="lists 1, which has no image; .* lists 2, which has no"):
+        DATASETS.build(spec)
 
 
 def test_real_camvid(real_data):
@@ -308,6 +332,15 @@ def test_drop_last_that_leaves_nothing():
     data = DATASETS.build({"type": "Shapes", "args": {"length": 3}})
     with pytest.raises(ValueError, match="leaves no batch of 3 images"):
         BaseDataLoader(data, batch_size=4, drop_last=True)
+
+
+def test_pytorch_segmentations_val_split():
+    section = {"type": "Shapes", "args": {"length": 3, "val_split": 0.0}}
+    data = make_dataset(section, None)
+    assert len(make_loader(section, data, True)) == 3
+    section["args"]["val_split"] = 0.15
+    with pytest.raises(UserError, match="train_loader: val_split is 0.15; leave it out, and give"):
+        make_loader(section, data, True)
 
 
 def test_second_views_reach_the_batch():

@@ -14,12 +14,13 @@ from utils.image_io import read_label
 GREY, PALETTE = 0, 3
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    content = name + data
+    return struct.pack(">I", len(data)) + content + struct.pack(">I", zlib.crc32(content))
+
+
 def png(values: np.ndarray, bits: int, kind: int) -> bytes:
     """A PNG of (H, W) values, as its specification has it, without a library."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        content = name + data
-        return struct.pack(">I", len(data)) + content + struct.pack(">I", zlib.crc32(content))
 
     height, width = values.shape
     rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values.tolist()]
@@ -41,3 +42,22 @@ def test_ids_are_those_stored(tmp_path: Path, bits: int, kind: int):
     path = tmp_path / "label.png"
     path.write_bytes(png(ids, bits, kind))
     assert np.array_equal(read_label(path), ids)
+
+
+def test_palettes_of_any_size(tmp_path: Path):
+    """Pillow by itself refuses pictures of more than 179 million pixels."""
+    side = 13400
+    packed = zlib.compress(b"\0" * side * (1 + side // 8), 1)
+    small = png(np.zeros((1, 8), int), 1, PALETTE)
+    start = small.index(b"IDAT") - 4
+    header = struct.pack(">IIBBBBB", side, side, 1, PALETTE, 0, 0, 0)
+    path = tmp_path / "label.png"
+    path.write_bytes(
+        small[:8]
+        + chunk(b"IHDR", header)
+        + small[33:start]
+        + chunk(b"IDAT", packed)
+        + chunk(b"IEND", b"")
+    )
+    label = read_label(path)
+    assert label.shape == (side, side) and not label.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from dataloaders import DATASETS, TRANSFORMS, make_dataset
-from dataloaders.check import check_dataset
+from dataloaders.check import cache_file, check_dataset
+from dataloaders.files import noting_unpaired
 from dataloaders.instance_labels import keep_share, read_ids
 from dataloaders.lane_labels import draw_lanes, lane_frame, read_lane_file
 from tests.instance_layouts import (
@@ -208,6 +210,24 @@ def test_cvppp_official_folder_names_the_tool(tmp_path):
         build("CVPPP", tmp_path)
 
 
+def test_cvppp_one_folder_deeper(tmp_path):
+    make_cvppp(tmp_path / "cvppp_split", count=2)
+    assert len(build("CVPPP", tmp_path)) == 2
+
+
+def test_cvppp_test_images_may_lack_labels(tmp_path):
+    make_cvppp(tmp_path, "test", count=2)
+    folder = tmp_path / "test" / "A1"
+    (folder / "plant000_label.png").unlink()
+    with pytest.raises(UserError, match="plant000_rgb.png has no label"):
+        build("CVPPP", tmp_path, split="test")
+    (folder / "plant001_label.png").unlink()
+    data = build("CVPPP", tmp_path, split="test")
+    assert data[1]["name"] == "A1/plant001" and "target" not in data[1]
+    with pytest.raises(UserError, match="none of the 2 images"):
+        check_dataset(data)
+
+
 def test_cvppp_without_a_label(tmp_path):
     make_cvppp(tmp_path)
     (tmp_path / "train" / "A1" / "plant001_label.png").unlink()
@@ -244,6 +264,52 @@ def test_dsb_the_smaller_nucleus_lies_on_top(tmp_path):
     (folder / "3.png").unlink()
     ids = instance(build("DSB2018", tmp_path))
     assert (ids == 1).sum() == 4 and (ids == 2).sum() == 900 - 4
+
+
+def test_dsb_a_mask_that_is_written_again(tmp_path):
+    """The folder of masks keeps its size and time."""
+    make_dsb(tmp_path, count=1)
+    section = {"type": "DSB2018", "args": {"data_dir": str(tmp_path), "cache": "disk"}}
+    data = make_dataset(section, None)
+    before, remembered = data[0]["target"].numpy(), cache_file(data)
+    check_dataset(data)
+    assert cache_file(data) == remembered and remembered.is_file()
+    write_png(tmp_path / "stage1_train/id0/masks/1.png", np.full((40, 48), 255, np.uint8))
+    assert not np.array_equal(data[0]["target"].numpy(), before)
+    assert cache_file(data) != remembered
+
+
+def test_dsb_one_folder_deeper(tmp_path):
+    make_dsb(tmp_path / "data-science-bowl", count=2)
+    make_folder(tmp_path / "merged" / "val", count=1)
+    assert len(build("DSB2018", tmp_path)) == 2
+    assert len(build("DSB2018", tmp_path, split="val")) == 1
+    make_folder(tmp_path / "merged" / "train", count=1)
+    make_dsb(tmp_path, count=3)
+    assert len(build("DSB2018", tmp_path)) == 3, "what is not deeper comes first"
+
+
+def test_dsb_test_images_have_no_masks(tmp_path):
+    make_dsb(tmp_path, count=2, name="stage1_test")
+    for folder in (tmp_path / "stage1_test").iterdir():
+        shutil.rmtree(folder / "masks")
+    data = build("DSB2018", tmp_path, split="test", target="both")
+    assert data[0]["name"] == "id0" and "target" not in data[0]
+    make_folder(tmp_path / "test", count=3)
+    shutil.rmtree(tmp_path / "test" / "labels")
+    data = build("DSB2018", tmp_path, split="test")
+    assert len(data) == 3 and "target" not in data[0]
+
+
+def test_dsb_folders_that_lack_something(tmp_path):
+    folder = make_dsb(tmp_path, count=4) / "stage1_train"
+    shutil.rmtree(folder / "id1" / "masks")
+    (folder / "id2" / "images" / "id2.png").unlink()
+    with pytest.raises(UserError, match="id1 needs .*masks, which is not there; .*id2 needs"):
+        build("DSB2018", tmp_path)
+    with noting_unpaired() as noted:
+        assert [entry.name for entry in build("DSB2018", tmp_path).entries] == ["id0", "id3"]
+    assert len(noted) == 2
 
 
 def test_dsb_merged_label_maps(tmp_path):
@@ -287,7 +353,7 @@ def test_dsb_masks_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match="masks holds no mask"):
         instance(data)
     (folder / "images" / "id0.png").unlink()
-    with pytest.raises(UserError, match="id0 is no folder of the data set"):
+    with pytest.raises(UserError, match="id0 needs .*id0.png, which is not there"):
         build("DSB2018", tmp_path)
 
 
@@ -353,6 +419,32 @@ def test_tusimple_train_set_and_test_set(tmp_path):
     make_tusimple(tmp_path / "test_set", dates=("0530",))
     (tmp_path / "test_set" / "label_data_0530.json").rename(tmp_path / "test_label.json")
     assert len(build("TuSimple", tmp_path, split="test")) == 2
+
+
+def test_tusimple_one_folder_deeper(tmp_path):
+    make_tusimple(tmp_path / "TUSimple" / "train_set")
+    make_tusimple(tmp_path / "TUSimple" / "test_set", dates=("0530",))
+    test = tmp_path / "TUSimple" / "test_label.json"
+    (tmp_path / "TUSimple" / "test_set" / "label_data_0530.json").rename(test)
+    assert len(build("TuSimple", tmp_path)) == 4
+    assert len(build("TuSimple", tmp_path, split="test")) == 2
+    make_tusimple(tmp_path / "another")
+    with pytest.raises(UserError, match="there are .*TUSimple and .*another; set data_dir"):
+        build("TuSimple", tmp_path)
+    make_folder(tmp_path / "drawn" / "all")
+    assert len(build("TuSimple", tmp_path / "drawn", split="trainval")) == 3
+
+
+def test_tusimple_frames_without_an_image(tmp_path):
+    make_tusimple(tmp_path, frames=3)
+    for frame in ("0313/1", "0601/2"):
+        (tmp_path / "clips" / frame / "20.jpg").unlink()
+    with noting_unpaired() as noted:
+        assert len(build("TuSimple", tmp_path)) == 4
+    assert [text.split(", but")[0].split("lists ")[1] for text in noted] == [
+        "clips/0313/1/20.jpg",
+        "clips/0601/2/20.jpg",
+    ]
 
 
 def test_tusimple_targets(tmp_path):

@@ -386,6 +386,17 @@ def test_statistics_leave_ignored_pixels_out(tmp_path, tiny, capsys):
     assert json.loads("{" + line.split(maxsplit=1)[1] + "}")["class_weights"] == [1, 1, 0]
 
 
+def test_statistics_without_labels(tmp_path, tiny, capsys):
+    """The test images of a public data set: mean and deviation alone."""
+    make_cvppp(tmp_path / "data", "test", count=1)
+    (tmp_path / "data/test/A1/plant000_label.png").unlink()
+    args = {"data_dir": str(tmp_path / "data"), "split": "test", "target": "both"}
+    assert tool("dataset_statistics", "-c", config(tmp_path, tiny, type="CVPPP", args=args)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["CVPPP test: 1 images", "", "for the args of a loader:"]
+    assert len(lines) == 4 and '"normalize"' in lines[3]
+
+
 def test_statistics_bad_input(tmp_path, tiny, capsys):
     assert tool("dataset_statistics", "-c", tmp_path / "none.json") == 2
     make_folder(tmp_path / "data", count=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+import evaluate
+import train
 from dataloaders import make_dataset, make_loader
+from utils.command import run
 from utils.errors import UserError
 from utils.image_io import write_png
 
@@ -88,3 +92,59 @@ def test_nothing_that_can_be_read(tmp_path):
 def test_no_report_without_a_problem(tmp_path, caplog):
     batches = list(loader(tmp_path, (), on_error="skip"))
     assert not caplog.text and torch.is_tensor(batches[0]["image"])
+
+
+# --- files that are bad from the start ------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path, tiny, caplog):
+    """Runs train.py on a folder whose images are bad from the start; gives code and log."""
+
+    def call(bad: tuple[int, ...], on_error: str, spoil=lambda root: None) -> tuple[int, str]:
+        loader(tmp_path, ())
+        for index in bad:
+            (tmp_path / "images" / f"{index}.png").write_bytes(b"")
+        spoil(tmp_path)
+        args = {"data_dir": str(tmp_path), "classes": ["a", "b"], "on_error": on_error}
+        tiny["train_loader"] = {"type": "Folder", "args": {**args, "batch_size": 2}}
+        tiny["val_loader"] = {"type": "Folder", "args": args}
+        tiny["trainer"]["epochs"] = 1
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(tiny))
+        caplog.clear()
+        words = ["-d", "cpu", "-c", str(path)]
+        with caplog.at_level(logging.WARNING, "segforge"):
+            code = run(lambda: train.main(train.parse(words)))
+        return code, caplog.text
+
+    return call
+
+
+def test_a_run_goes_on_without_files_that_are_bad_from_the_start(start, tmp_path):
+    code, said = start((0, 5), "skip")
+    assert code == 0
+    assert "Folder: 2 of 8 samples are skipped" in said and "0.png is empty" in said
+    assert "others took their places" in said and "were left out of the scores" in said
+    (last,) = tmp_path.glob("saved/tiny/*/last.pth")
+    assert run(lambda: evaluate.main(evaluate.parse(["-m", str(last), "-d", "cpu"]))) == 0
+
+
+def test_a_run_stops_at_them_without_skip(start, capfd):
+    assert start((0, 5), "stop")[0] == 2
+    said = capfd.readouterr().err
+    assert "Folder: 2 problems in" in said and "0.png is empty" in said and "None" not in said
+
+
+def test_other_faults_stop_a_run_that_skips(start, capfd):
+    def spoil(root):
+        write_png(root / "labels" / "3.png", np.full((20, 20), 7, np.uint8))
+
+    assert start((0,), "skip", spoil)[0] == 2
+    said = capfd.readouterr().err
+    assert "1 problem in" in said and "label value 7" in said and "0.png" not in said
+
+
+def test_a_run_stops_where_nothing_can_be_read(start, capfd):
+    assert start(tuple(range(8)), "skip")[0] == 2
+    assert "8 problems in" in capfd.readouterr().err

@@ -28,10 +28,14 @@ def root(tmp_path):
     shutil.copy(folder / "JPEGImages" / "2008_1.jpg", folder / "JPEGImages" / "2008_000002.jpg")
     (tmp_path / "sbd" / "cls").mkdir(parents=True)
     for name in ("2007_000032", "2007_000033", "2008_000002"):
-        content = np.empty((1, 1), [("Segmentation", object)])
-        content[0, 0]["Segmentation"] = np.full(layouts.SIZE, 3, np.uint8)
-        savemat(tmp_path / "sbd" / "cls" / f"{name}.mat", {"GTcls": content})
+        write_sbd(tmp_path, name, np.full(layouts.SIZE, 3, np.uint8))
     return tmp_path
+
+
+def write_sbd(root, name, label):
+    content = np.empty((1, 1), [("Segmentation", object)])
+    content[0, 0]["Segmentation"] = label
+    savemat(root / "sbd" / "cls" / f"{name}.mat", {"GTcls": content})
 
 
 def prepare(root):
@@ -88,6 +92,27 @@ def test_nothing_is_half_written(root):
     refuse(root, cls, "holds no .mat file")
     shutil.rmtree(root / "sbd")
     refuse(root, "--sbd: there is no folder", root / "sbd")
+
+
+@pytest.mark.parametrize(
+    "label, says",
+    [
+        (np.full(layouts.SIZE, 300, np.uint16), "holds the label 300; the classes are 0 to 20"),
+        (np.full(layouts.SIZE, 21, np.uint8), "holds the label 21"),
+        (np.full(layouts.SIZE, 2.5), "holds the label 2.5; labels are whole numbers"),
+        (np.zeros((5, 7), np.uint8), "2008_000002.mat is 7x5, its photo"),
+        (np.zeros((*layouts.SIZE, 3), np.uint8), "numbers of shape (12, 16, 3)"),
+    ],
+)
+def test_labels_that_are_none_of_the_photo(label, says, root):
+    write_sbd(root, "2008_000002", label)
+    refuse(root, root / "sbd" / "cls" / "2008_000002.mat", says)
+
+
+def test_a_file_that_is_cut(root):
+    path = root / "sbd" / "cls" / "2008_000002.mat"
+    path.write_bytes(path.read_bytes()[:200])
+    refuse(root, path, "is not a .mat file that can be read")
 
 
 def test_what_is_there_is_not_overwritten(root):

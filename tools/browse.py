@@ -24,6 +24,7 @@ from utils.command import at_least, import_packages, run  # noqa: E402
 from utils.config import read_config  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
+from utils.seed import require_seed  # noqa: E402
 from utils.targets import pick  # noqa: E402
 from utils.visualize import contact_sheet, draw_labels  # noqa: E402
 
@@ -69,6 +70,7 @@ def main(args: argparse.Namespace) -> None:
     section, seed = config[f"{args.split}_loader"], config["seed"]
     if section is None:
         raise UserError(f"{args.config} has no {args.split}_loader")
+    require_seed(seed)
     training = args.split == "train"
     transforms = config["transforms"] if training else None
     dataset = make_dataset(section, config["ignore_index"], transforms, training, seed=seed)

@@ -111,12 +111,12 @@ def main(args: argparse.Namespace) -> None:
 
 def report(found: Statistics, dataset: BaseDataset) -> list[str]:
     lines = [f"{type(dataset).__name__} {dataset.split or ''}: {len(dataset)} images", ""]
-    if "semantic" in dataset.targets:
+    if np.ndim(found.counts):  # an image had a label
         lines += class_table(found, dataset.classes)
-    if "instance" in dataset.targets:
+    if found.objects:
         lines += object_lines(found)
     lines += ["for the args of a loader:", f'  "normalize": {json.dumps(found.normalize())}']
-    if "semantic" in dataset.targets:
+    if np.ndim(found.counts):  # an image had a label
         lines += ["for the args of a loss, one of:"]
         for scheme in SCHEMES:
             lines.append(f'  {scheme:<8} "class_weights": {json.dumps(weights(found, scheme))}')

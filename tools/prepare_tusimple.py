@@ -13,8 +13,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dataloaders.lane_labels import LaneFrame, draw_lanes, read_lane_file  # noqa: E402
-from dataloaders.tusimple import lane_files, lane_image  # noqa: E402
+from dataloaders.lane_labels import LaneFrame, draw_lanes  # noqa: E402
+from dataloaders.tusimple import lane_files, list_frames  # noqa: E402
 from utils.command import run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import read_image, write_png  # noqa: E402
@@ -32,15 +32,11 @@ def main(args: argparse.Namespace) -> None:
     files = lane_files(args.source)
     if not files:
         raise UserError(f"{args.source} holds no label_data_*.json, the annotations of TuSimple")
-    frames = [
-        (frame, lane_image(file, frame.raw_file))
-        for file in files
-        for frame in read_lane_file(file)
-    ]
+    frames = list_frames(files)
     output = args.output or args.source
     with whole_folder(output, ["images", "labels", INDEX]) as part:
         lines = []
-        for number, (frame, path) in enumerate(tqdm(frames, unit="img", disable=None)):
+        for number, (_, frame, path) in enumerate(tqdm(frames, unit="img", disable=None)):
             image = read_image(path)
             label = grey_values(draw_lanes(frame, image.shape[:2], args.thickness), frame)
             write_png(part / "images" / f"{number:04d}.png", image)

@@ -13,20 +13,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from base.base_dataset import size_of  # noqa: E402
 from dataloaders.files import find_below, find_data_dir, list_files, read_lines  # noqa: E402
+from dataloaders.mat_files import as_label_map, load_mat  # noqa: E402
 from dataloaders.palettes import load_palette  # noqa: E402
+from dataloaders.voc import RIM  # noqa: E402
 from utils.command import run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.image_io import write_png  # noqa: E402
+from utils.image_io import read_image, write_png  # noqa: E402
 
 log = logging.getLogger("segforge")
 
@@ -54,8 +57,10 @@ def main(args: argparse.Namespace) -> None:
     train = sorted({*names["train"], *theirs} - {*names["val"]})
     with tempfile.TemporaryDirectory(prefix=".voc_aug-", dir=root) as scratch:
         labels = Path(scratch) / LABELS
-        copy_all(theirs, labels, convert)
-        copy_all({n: ours[n] for n in (*names["train"], *names["val"]) if n in ours}, labels, copy)
+        photos = root / "JPEGImages"
+        copy_all(theirs, labels, "convert", partial(convert, photos=photos))
+        own = {n: ours[n] for n in (*names["train"], *names["val"]) if n in ours}
+        copy_all(own, labels, "copy", shutil.copyfile)
         missing = [n for n in (*train, *names["val"]) if not (labels / f"{n}.png").is_file()]
         if missing:
             raise UserError(f"{missing[0]} is listed and has no label in {root} or {source}")
@@ -78,25 +83,38 @@ def need_images(root: Path, labels: dict[str, Path]) -> None:
         raise UserError(f"{missing[0]} has no photo in {root / 'JPEGImages'}")
 
 
-def copy_all(files: dict[str, Path], target: Path, copy_one: Callable[[Path, Path], None]) -> None:
-    for name, path in tqdm(files.items(), desc=copy_one.__name__, unit="img", disable=None):
+def copy_all(
+    files: dict[str, Path], target: Path, title: str, copy_one: Callable[[Path, Path], Any]
+) -> None:
+    target.mkdir(exist_ok=True)
+    for name, path in tqdm(files.items(), desc=title, unit="img", disable=None):
         copy_one(path, target / f"{name}.png")
 
 
-def convert(source: Path, target: Path) -> None:
-    """SBD's `GTcls.Segmentation` as a palette PNG."""
+def convert(source: Path, target: Path, photos: Path) -> None:
+    """SBD's `GTcls.Segmentation` as a palette PNG.
+
+    Raises:
+        UserError: If the file holds none, or other labels or another size than its photo's.
+    """
+    content = load_mat(source)
     try:
-        label = loadmat(source)["GTcls"]["Segmentation"][0, 0]
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{source} is not a .mat file that can be read: {error}") from error
-    except (KeyError, IndexError) as error:
+        label = content["GTcls"]["Segmentation"][0, 0]
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         raise UserError(f"{source} holds no GTcls.Segmentation; is it a file of SBD?") from error
-    _, palette = load_palette("voc")
+    label = as_label_map(label, source)
+    classes, palette = load_palette("voc")
+    stray = label[(label < 0) | (label >= len(classes)) & (label != RIM)]
+    if stray.size:
+        raise UserError(
+            f"{source} holds the label {stray[0]}; the classes are 0 to {len(classes) - 1}, "
+            f"and {RIM} is ignored"
+        )
+    photo = photos / f"{source.stem}.jpg"
+    size = size_of(read_image(photo))
+    if size_of(label) != size:
+        raise UserError(f"{source} is {size_of(label)}, its photo {photo} {size}")
     write_png(target, label.astype(np.uint8), palette)
-
-
-def copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -49,8 +49,10 @@ def files_of(entry: Entry) -> list[Path]:
 
 
 def stamp(path: Path) -> str:
-    """Size and time of a file; empty for one that cannot be read."""
+    """Size and time of a file, or of all files of a folder; empty for what is not there."""
     try:
+        if path.is_dir():
+            return " ".join(f"{file.name} {stamp(file)}" for file in sorted(path.iterdir()))
         stat = os.stat(path)
     except OSError:
         return ""

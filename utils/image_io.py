@@ -12,6 +12,8 @@ from PIL import Image
 
 from utils.errors import UserError
 
+Image.MAX_IMAGE_PIXELS = None  # labels of any size: Pillow refuses 179 million pixels and more
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 SPREAD = {b"\x01": 255, b"\x02": 85, b"\x04": 17}  # bits of a grey PNG, OpenCV's factor to 0..255
 

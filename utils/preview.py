@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from base.base_dataset import BaseDataset
 from utils.clustering import Argmax, Labeler
 from utils.device import autocast
-from utils.metrics import MetricGroup
+from utils.errors import UserError
+from utils.metrics import metric_of
 from utils.pca import PrincipalComponents
 from utils.predictors import Predictor
 from utils.visualize import contact_sheet, draw_labels, draw_scatter
@@ -64,9 +65,11 @@ class Preview:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, np.ndarray]:
+        items = [item for index in self.indices if (item := self._item(index))]
+        if not items:
+            return {}
         was_training = model.training
         model.eval()
-        items = [self.dataset[index] for index in self.indices]
         found = [self._predict(model, item["image"]) for item in items]
         model.train(was_training)
         components = {
@@ -86,6 +89,13 @@ class Preview:
             titles = [title_of(name) for name in spread]
             pictures["embedding_scatter"] = contact_sheet(scatters, titles, cell=480)
         return pictures
+
+    def _item(self, index: int) -> dict[str, Any] | None:
+        """A sample; None where it cannot be read, of which validation tells."""
+        try:
+            return self.dataset[index]
+        except UserError:
+            return None
 
     def _predict(self, model: nn.Module, image: Tensor) -> dict[str, np.ndarray]:
         """The labeler's map, and those of the heads it does not show."""
@@ -147,7 +157,7 @@ def make_score_batch(
     """The first score of one training batch, for the bar; None where labels are too dear for it."""
     if not labeler.cheap:
         return None
-    metric = MetricGroup(sections[:1], len(dataset.classes), dataset.ignore_index, dataset.classes)
+    metric = metric_of(sections[:1], dataset)
     key = next(iter(metric.compute()))
 
     @torch.no_grad()

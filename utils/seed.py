@@ -13,6 +13,16 @@ from utils.distributed import rank
 from utils.errors import UserError
 
 
+def require_seed(seed: int) -> None:
+    """Refuse what no generator takes.
+
+    Raises:
+        UserError: If the seed is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed is {seed}; it is a whole number from 0 to 4294967295")
+
+
 def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seed Python, NumPy and torch.
 
@@ -23,8 +33,7 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     Raises:
         UserError: If the seed is out of range.
     """
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed is {seed}; it is a whole number from 0 to 4294967295")
+    require_seed(seed)
     if deterministic:  # cuBLAS reads it when CUDA starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(seed)

@@ -48,8 +48,16 @@ def unlabelled(looks: list[Look]) -> list[Fault]:
 
 
 def is_mask(dataset: BaseDataset, looks: list[Look]) -> bool:
-    """The labels of two classes are 0 and 255 throughout."""
-    return len(dataset.classes) == 2 and {v for look in looks for v in look.values} == {0, 255}
+    """The label files of two classes hold 0 and 255 throughout, and a "remap" may change them."""
+    values = {value for look in looks for value in look.values}
+    return len(dataset.classes) == 2 and values == {0, 255} and gives_stored(dataset)
+
+
+def gives_stored(dataset: BaseDataset) -> bool:
+    """Labels are the values of the files, in all parts, and there is a "remap" to change them."""
+    if hasattr(dataset, "parts"):
+        return all(gives_stored(part) for part in dataset.parts.datasets)
+    return getattr(dataset, "remap", None) == {} and not getattr(dataset, "colors", None)
 
 
 def stray_values(dataset: BaseDataset, looks: list[Look]) -> Iterator[Fault]:
@@ -57,9 +65,12 @@ def stray_values(dataset: BaseDataset, looks: list[Look]) -> Iterator[Fault]:
     classes = len(dataset.classes)
     for look in looks:
         for value, count in strays(dataset, look).items():
+            stored = look.stored.get(value)
+            read_as = "" if stored is None else f", read as {value},"
             yield Fault(
                 "value",
-                f"{look.label}: label value {value} ({count} pixels) is not one of the "
+                f"{look.label}: label value {value if stored is None else stored} "
+                f"({count} pixels){read_as} is not one of the "
                 f"{classes} classes, 0 to {classes - 1}, nor ignored ({dataset.ignore_index})",
                 look.entry.name,
             )

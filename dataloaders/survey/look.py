@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from base.base_dataset import BaseDataset
 from utils.errors import UserError
+from utils.image_io import read_label
 from utils.sample import Entry
 
 THREADS = 8
@@ -27,6 +29,8 @@ class Look:
         labelled: It has every target of its data set.
         size: Height and width of its image.
         values: Pixels of each semantic label.
+        stored: What the label file holds for each of them that is neither a class nor ignored,
+            where it holds another number.
         areas: Pixels of each object.
         picture: Digest of the image's pixels, equal for equal pictures in whatever format.
     """
@@ -36,6 +40,7 @@ class Look:
     labelled: bool = True
     size: tuple[int, int] = (0, 0)
     values: dict[int, int] = field(default_factory=dict)
+    stored: dict[int, int] = field(default_factory=dict)
     areas: tuple[int, ...] = ()
     picture: bytes = b""
 
@@ -71,10 +76,12 @@ def look(dataset: BaseDataset, entry: Entry) -> Look:
     except UserError as error:
         return Look(entry, problem=str(error))
     values: dict[int, int] = {}
+    stored: dict[int, int] = {}
     areas: tuple[int, ...] = ()
     if "semantic" in sample.maps:
         found, counts = np.unique(sample.maps["semantic"], return_counts=True)
         values = dict(zip(found.tolist(), counts.tolist(), strict=True))
+        stored = stored_values(dataset, entry, sample.maps["semantic"], values)
     if "instance" in sample.maps:
         ids = sample.maps["instance"]
         areas = tuple(np.unique(ids[ids > 0], return_counts=True)[1].tolist())
@@ -83,9 +90,30 @@ def look(dataset: BaseDataset, entry: Entry) -> Look:
         labelled=all(name in sample.maps for name in dataset.targets),
         size=sample.image.shape[:2],
         values=values,
+        stored=stored,
         areas=areas,
         picture=digest(sample.image),
     )
+
+
+def stored_values(
+    dataset: BaseDataset, entry: Entry, labels: np.ndarray, values: Iterable[int]
+) -> dict[int, int]:
+    """What a label file holds for those of the values that are neither a class nor ignored.
+
+    Nothing where the number is the same, or the file is no picture of numbers.
+    """
+    strays = {*values} - {dataset.ignore_index, *range(len(dataset.classes))}
+    if not strays or entry.label is None:
+        return {}
+    try:
+        file = read_label(entry.label)
+    except UserError:  # another kind of file, which the data set itself can read
+        return {}
+    if file.shape != labels.shape:
+        return {}
+    found = {value: int(file[labels == value][0]) for value in strays}
+    return {value: number for value, number in found.items() if number != value}
 
 
 def digest(image: np.ndarray) -> bytes:

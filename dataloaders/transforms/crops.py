@@ -111,8 +111,8 @@ class Warp(Geometry):
     """Scale, rotation, mirroring and crop in one step: the usual recipe.
 
     The image is sampled bilinearly, labels by nearest neighbour; outside the image lies the border
-    colour and the ignored label. What shrinks is first reduced by area averaging, which a warp
-    cannot do.
+    colour and the ignored label. What shrinks to an eighth or less is first reduced by area
+    averaging, which a warp cannot do.
 
     Args:
         base_size: Long side before random scaling, in pixels; the image's own without it.

@@ -2,7 +2,7 @@
 
 from base.base_metric import METRICS, BaseMetric
 from utils.metrics.boundary_f import BoundaryF
-from utils.metrics.group import MetricGroup
+from utils.metrics.group import MetricGroup, metric_of
 from utils.metrics.instance_scores import InstanceScores
 from utils.metrics.iou import IoU
 from utils.metrics.kitti_road import KittiRoad
@@ -17,4 +17,5 @@ __all__ = [
     "KittiRoad",
     "LaneScores",
     "MetricGroup",
+    "metric_of",
 ]

@@ -42,6 +42,7 @@ class BoundaryF(BaseMetric):
         tolerance: Reach in pixels if 1 or more; below 1 the share of the image's diagonal, rounded
             up to whole pixels (0.0075 in the first paper, 0.008 in DAVIS).
         class_names: Names for the per-class scores; numbers without them.
+        unscored: Classes that stay out of the mean, even where they are found.
     Shape:
         labels (B, H, W), target (B, H, W).
     Raises:
@@ -57,12 +58,14 @@ class BoundaryF(BaseMetric):
         ignore_index: int,
         tolerance: float = 0.0075,
         class_names: list[str] | None = None,
+        unscored: tuple[int, ...] = (),
     ):
         if tolerance < 0:
             raise ValueError(f"tolerance is {tolerance}; it must not be negative")
         refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index, self.tolerance = num_classes, ignore_index, tolerance
         self.class_names = class_names or [str(i) for i in range(num_classes)]
+        self.scored = ~np.isin(np.arange(num_classes), unscored)
         self.reset()
 
     def reset(self) -> None:
@@ -99,7 +102,7 @@ class BoundaryF(BaseMetric):
     def compute(self) -> dict[str, float]:
         refuse_outside(int(self.outside), self.num_classes, self.ignore_index)
         values = (self.sums.double() / self.images / UNIT).numpy()
-        scores = {"Mean_BoundaryF": mean(values)}
+        scores = {"Mean_BoundaryF": mean(values[self.scored])}
         for name, value in zip(self.class_names, values, strict=True):
             scores[f"BoundaryF/{name}"] = float(value)
         return scores

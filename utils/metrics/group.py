@@ -12,6 +12,12 @@ from utils.errors import UserError
 from utils.targets import ignored_label, pick
 
 
+def metric_of(sections: list[dict], dataset: Any) -> MetricGroup:
+    """The metrics of the sections for a data set."""
+    count, ignored = len(dataset.classes), dataset.ignore_index
+    return MetricGroup(sections, count, ignored, dataset.classes, dataset.unscored)
+
+
 class MetricGroup(BaseMetric):
     """Every metric of a config's `metric` key as one.
 
@@ -20,13 +26,19 @@ class MetricGroup(BaseMetric):
         num_classes: Classes of the data set.
         ignore_index: The run's ignored label; instance targets ignore -1.
         class_names: Names for per-class scores.
+        unscored: Classes that stay out of the means.
 
     Raises:
         UserError: If two metrics give a score of one name.
     """
 
     def __init__(
-        self, sections: list[dict], num_classes: int, ignore_index: int, class_names: list[str]
+        self,
+        sections: list[dict],
+        num_classes: int,
+        ignore_index: int,
+        class_names: list[str],
+        unscored: tuple[int, ...] = (),
     ):
         self.targets = [
             section.get("target") or METRICS[section["type"]].target for section in sections
@@ -36,6 +48,7 @@ class MetricGroup(BaseMetric):
                 {"type": section["type"], "args": section.get("args", {})},
                 num_classes=num_classes,
                 class_names=class_names,
+                unscored=unscored,
                 ignore_index=ignored_label(target, ignore_index),
             )
             for section, target in zip(sections, self.targets, strict=True)

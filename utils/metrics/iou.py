@@ -33,6 +33,7 @@ class IoU(BaseMetric):
         num_classes: Classes of the data set.
         ignore_index: Target value that is not counted.
         class_names: Names for the per-class scores; numbers without them.
+        unscored: Classes that stay out of the means, even where they are found.
     Shape:
         labels (B, H, W), target (B, H, W).
     Raises:
@@ -42,10 +43,17 @@ class IoU(BaseMetric):
 
     counted = ("counts",)
 
-    def __init__(self, num_classes: int, ignore_index: int, class_names: list[str] | None = None):
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_index: int,
+        class_names: list[str] | None = None,
+        unscored: tuple[int, ...] = (),
+    ):
         refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.class_names = class_names or [str(i) for i in range(num_classes)]
+        self.scored = ~np.isin(np.arange(num_classes), unscored)
         self.side = num_classes + 2  # a row and a column on either side for what is no class
         self.reset()
 
@@ -87,11 +95,11 @@ class IoU(BaseMetric):
                 "Precision": hits / found,
             }
             scores = {
-                "Mean_IoU": mean(classes["IoU"]),
+                "Mean_IoU": mean(classes["IoU"][self.scored]),
                 "Pixel_Accuracy": hits.sum() / counts.sum(),
-                "Mean_Accuracy": mean(classes["Accuracy"]),
-                "Mean_Precision": mean(classes["Precision"]),
-                "Mean_Dice": mean(classes["Dice"]),
+                "Mean_Accuracy": mean(classes["Accuracy"][self.scored]),
+                "Mean_Precision": mean(classes["Precision"][self.scored]),
+                "Mean_Dice": mean(classes["Dice"][self.scored]),
                 "Frequency_Weighted_IoU": np.nansum(classes["IoU"] * truth) / counts.sum(),
             }
         for key, values in classes.items():
