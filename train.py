@@ -151,6 +151,7 @@ def make_validation(
     metric = MetricGroup(
         config["metric"], len(dataset.classes), dataset.ignore_index, dataset.classes
     )
+    metric.check_outputs(loss.heads)
     dtype = autocast_dtype(config["trainer"]["amp"], device)
     postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(
