@@ -190,6 +190,14 @@ SETTINGS = {
         ["trainer.monitor=max Mean_IoO"],
         ["trainer.monitor", "no score 'Mean_IoO'", "did you mean 'Mean_IoU'"],
     ),
+    "monitor under another name": (
+        ["trainer.monitor=max Mean_Recall"],
+        ["trainer.monitor: there is no score 'Mean_Recall'; it is called 'Mean_Accuracy' here"],
+    ),
+    "monitor of a class under another name": (
+        ["trainer.monitor=max F1/disc"],
+        ["there is no score 'F1/disc'; it is called 'Dice/disc' here"],
+    ),
     "metric of no output": (
         ['metric=[{"type": "KittiRoad", "args": {"output": "road"}}]'],
         ["KittiRoad reads the output 'road'", "outputs are 'out'", '"output" to one that a loss'],
