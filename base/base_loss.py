@@ -107,8 +107,13 @@ class BaseLoss(nn.Module, ABC):
         return terms
 
     def _refuse_strays(self, target: Tensor) -> None:
-        """Refuse labels that are no class, where the loss reads classes."""
-        if target.device.type != "cpu" or type(self).target != "semantic":
+        """Refuse labels that are no class, where the loss scores classes.
+
+        It does with a channel for each, or one for two; with others it may read ids of objects.
+        """
+        one_for_two = (self.out_channels, self.num_classes) == (1, 2)
+        scores_classes = self.out_channels == self.num_classes or one_for_two
+        if target.device.type != "cpu" or type(self).target != "semantic" or not scores_classes:
             return
         strays = target[(target < 0) | (target >= self.num_classes)]
         strays = strays[strays != self.ignore_index]
