@@ -149,6 +149,7 @@ def make_validation(
     labeler = LABELERS.build(config["labeler"])
     predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
     metric = metric_of(config["metric"], dataset)
+    metric.check_outputs(loss.heads)
     dtype = autocast_dtype(config["trainer"]["amp"], device)
     postprocess = make_postprocess(config["postprocess"], dataset.classes)
     validate = functools.partial(

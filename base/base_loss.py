@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from utils.errors import UserError
 from utils.registry import Registry
 
 
@@ -88,20 +89,45 @@ class BaseLoss(nn.Module, ABC):
         Raises:
             ValueError: If an output has other channels than the loss reads, or another size than
                 the target.
+            UserError: On the CPU, if a label is no class; a GPU would have to be waited for.
         """
+        aux = ("aux",) if self.aux_weight else ()
+        checked = {
+            name: self._checked(name, outputs[name], target)
+            for name in ("out", *aux, *self.reads)
+            if name in outputs
+        }
+        self._refuse_strays(target)
         with torch.autocast(target.device.type, enabled=False):
-            beside = {
-                name: self._checked(outputs[name], target) for name in self.reads if name in outputs
-            }
-            terms = self.terms(self._checked(outputs["out"], target), target, **beside, **maps)
-            if "aux" in outputs and self.aux_weight:
-                aux = self.terms(self._checked(outputs["aux"], target), target, **maps)
+            beside = {name: checked[name] for name in self.reads if name in checked}
+            terms = self.terms(checked["out"], target, **beside, **maps)
+            if "aux" in checked:
+                aux = self.terms(checked["aux"], target, **maps)
                 terms |= {f"aux_{name}": self.aux_weight * term for name, term in aux.items()}
         return terms
 
-    def _checked(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The prediction in float32."""
-        got = f"the prediction is {tuple(prediction.shape)}, the target {tuple(target.shape)}"
+    def _refuse_strays(self, target: Tensor) -> None:
+        """Refuse labels that are no class, where the loss scores classes.
+
+        It does with a channel for each, or one for two; with others it may read ids of objects.
+        """
+        one_for_two = (self.out_channels, self.num_classes) == (1, 2)
+        scores_classes = self.out_channels == self.num_classes or one_for_two
+        if target.device.type != "cpu" or type(self).target != "semantic" or not scores_classes:
+            return
+        strays = target[(target < 0) | (target >= self.num_classes)]
+        strays = strays[strays != self.ignore_index]
+        if len(strays):
+            raise UserError(
+                f"{len(strays)} pixels of the target are none of the {self.num_classes} classes, 0 "
+                f"to {self.num_classes - 1}, nor ignored ({self.ignore_index}), such as "
+                f"{strays[0]}; train.py --check names the files"
+            )
+
+    def _checked(self, name: str, prediction: Tensor, target: Tensor) -> Tensor:
+        """The output of that name in float32."""
+        what = "the prediction" if name == "out" else f"the output {name!r}"
+        got = f"{what} is {tuple(prediction.shape)}, the target {tuple(target.shape)}"
         channels = self.out_channels
         if prediction.ndim != 4 or prediction.shape[1] != channels:
             raise ValueError(

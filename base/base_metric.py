@@ -61,6 +61,16 @@ class BaseMetric(ABC):
             meta: What the data set says of each image.
         """
 
+    def check_outputs(self, channels: dict[str, int]) -> None:  # noqa: B027 - most read labels alone
+        """Refuse a model that does not give what `update` reads.
+
+        Args:
+            channels: Of each output, by name.
+
+        Raises:
+            UserError: If an output is missing or has channels that the metric cannot score.
+        """
+
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Scores by name as plain floats, NaN where undefined; all names before any update too.

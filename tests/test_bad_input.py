@@ -36,6 +36,8 @@ CONFIG = {
     "trainer": {"iterations": 2, "tensorboard": False},
 }
 
+TWO_MAPS = ["train_loader.args.target=both", "val_loader.args.target=both"]
+
 
 @pytest.fixture
 def config(tmp_path) -> dict:
@@ -187,6 +189,22 @@ SETTINGS = {
     "monitor of no metric": (
         ["trainer.monitor=max Mean_IoO"],
         ["trainer.monitor", "no score 'Mean_IoO'", "did you mean 'Mean_IoU'"],
+    ),
+    "monitor under another name": (
+        ["trainer.monitor=max Mean_Recall"],
+        ["trainer.monitor: there is no score 'Mean_Recall'; it is called 'Mean_Accuracy' here"],
+    ),
+    "monitor of a class under another name": (
+        ["trainer.monitor=max F1/disc"],
+        ["there is no score 'F1/disc'; it is called 'Dice/disc' here"],
+    ),
+    "metric of no output": (
+        ['metric=[{"type": "KittiRoad", "args": {"output": "road"}}]'],
+        ["KittiRoad reads the output 'road'", "outputs are 'out'", '"output" to one that a loss'],
+    ),
+    "metric of other channels": (
+        ['metric=[{"type": "KittiRoad"}]', "loss=Discriminative", *TWO_MAPS],
+        ["KittiRoad reads 4 channels, one a class", "'out' has 8"],
     ),
     "malformed monitor": (
         ["trainer.monitor=best Mean_IoU"],

@@ -122,11 +122,25 @@ def test_auto_weights_are_enets():
         ({"class_weights": [1, 2, 3, 4, -1]}, "weights are not negative"),
         ({"label_smoothing": 2}, "label_smoothing is 2; it goes from 0 to 1"),
         ({"aux_weight": -1}, "aux_weight is -1; it must not be negative"),
+        ({"class_weights": "medan"}, "class_weights is 'medan'; did you mean 'median'"),
     ],
 )
 def test_bad_arguments(args, message):
     with pytest.raises(UserError, match=message):
         build("CrossEntropy", **args)
+
+
+@pytest.mark.parametrize(
+    "name, args, message",
+    [
+        ("Dice", {"classes": "presnt"}, "Dice: classes is 'presnt'; did you mean 'present'"),
+        ("Spoco", {"instance_loss": "x"}, "instance_loss is 'x'; known are affinity, bce, dice"),
+        ("Discriminative", {"norm": 3}, "Discriminative: norm is 3; known are 1, 2"),
+    ],
+)
+def test_a_value_that_is_not_listed(name, args, message):
+    with pytest.raises(UserError, match=message):
+        build(name, **args)
 
 
 def test_several_losses_on_one_head_add_up():

@@ -14,14 +14,18 @@ from utils.errors import UserError
 from utils.losses import LOSSES
 from utils.losses.class_weights import class_weights_tensor
 from utils.losses.lovasz import lovasz_extension
+from utils.registry import parameters
 
 C, IGNORE = 4, 255
 WEIGHTS = [0.5, 1.0, 2.0, 0.0]
+COUNTS = [10, 30, 40, 0]
+AUTO = [1 / math.log(1.145), 1 / math.log(1.395), 1 / math.log(1.52), 1 / math.log(1.02)]
 
 
 def build(name: str, num_classes: int = C, **args):
-    loss = LOSSES.build({"type": name, "args": args}, num_classes=num_classes, ignore_index=IGNORE)
-    return loss.double()
+    spec, counts = {"type": name, "args": args}, COUNTS[:num_classes]
+    supplied = {"num_classes": num_classes, "ignore_index": IGNORE, "class_counts": counts}
+    return LOSSES.build(spec, **supplied).double()
 
 
 def example(channels: int = C, classes: int = C, absent: int = 0):
@@ -60,14 +64,9 @@ def sums(p, y):
     return (p * t).sum(0), p.sum(0), t.sum(0)
 
 
-def dice(x, y, s=1.0):
+def dice(x, y, s=1.0, everywhere=False):
     hit, found, truth = sums(softmax(x), y)
-    return (1 - (2 * hit + s) / (found + truth + s))[truth > 0].mean()
-
-
-def dice_all(x, y):
-    hit, found, truth = sums(softmax(x), y)
-    return (1 - 2 * hit / (found + truth)).mean()
+    return (1 - (2 * hit + s) / (found + truth + s))[everywhere | (truth > 0)].mean()
 
 
 def dice_global(x, y):
@@ -75,15 +74,15 @@ def dice_global(x, y):
     return 1 - (2 * hit + 1) / (found + truth + 1)
 
 
-def jaccard(x, y):
+def jaccard(x, y, s=1.0, everywhere=False):
     hit, found, truth = sums(softmax(x), y)
-    return (1 - (hit + 1) / (found + truth - hit + 1))[truth > 0].mean()
+    return (1 - (hit + s) / (found + truth - hit + s))[everywhere | (truth > 0)].mean()
 
 
-def tversky(x, y, gamma=1.0):
+def tversky(x, y, gamma=1.0, alpha=0.3, beta=0.7, s=1.0, everywhere=False):
     hit, found, truth = sums(softmax(x), y)
-    index = (hit + 1) / (hit + 0.3 * (found - hit) + 0.7 * (truth - hit) + 1)
-    return ((1 - index) ** (1 / gamma))[truth > 0].mean()
+    index = (hit + s) / (hit + alpha * (found - hit) + beta * (truth - hit) + s)
+    return ((1 - index) ** (1 / gamma))[everywhere | (truth > 0)].mean()
 
 
 def focal(x, y, weights=None):
@@ -106,11 +105,10 @@ def bce(x, y, weights=None):
     return (cost * (1 if weights is None else np.array(weights))).mean()
 
 
-def bce_dice(x, y, weights=(0.25, 0.25, 0.25, 0.25)):
+def bce_dice(x, y, weights=(1, 1, 1, 1), share=0.8, s=1.0):
     hit, found, truth = sums(sigmoid(x), y)
-    return 0.8 * bce(x, y) - 0.2 * np.log(
-        (np.array(weights) * (2 * hit + 1) / (found + truth + 1)).sum()
-    )
+    each = (2 * hit + s) / (found + truth + s)
+    return share * bce(x, y) - (1 - share) * np.log(np.average(each, weights=weights))
 
 
 def lovasz(x, y, present=True):
@@ -143,45 +141,68 @@ def smoothed(x, y, share=0.1):
     return -((1 - share) * log_p[np.arange(len(y)), y] + share * log_p.mean(1)).mean()
 
 
-def weighted_ohem(x, y):
-    """All pixels are hard at a threshold of 1."""
-    weights = np.array(WEIGHTS)[y]
+def weighted_ce(x, y, weights=WEIGHTS):
+    """OhemCrossEntropy too, at a threshold of 1: all pixels are hard."""
+    weights = np.array(weights)[y]
     return (ce(x, y) * weights).sum() / weights.sum()
 
 
 CASES = {
     "CrossEntropy smoothed": (smoothed, {"label_smoothing": 0.1}),
-    "OhemCrossEntropy weighted": (weighted_ohem, {"threshold": 1, "class_weights": WEIGHTS}),
+    "OhemCrossEntropy weighted": (weighted_ce, {"threshold": 1, "class_weights": WEIGHTS}),
+    "OhemCrossEntropy auto": (
+        lambda x, y: weighted_ce(x, y, AUTO),
+        {"threshold": 1, "class_weights": "auto"},
+    ),
     "Focal of 0.5": (
         lambda x, y: ((1 - np.exp(-ce(x, y))) ** 0.5 * ce(x, y)).mean(),
         {"gamma": 0.5},
     ),
     "CrossEntropy": (lambda x, y: ce(x, y).mean(), {}),
-    "CrossEntropy weighted": (
-        lambda x, y: (ce(x, y) * np.array(WEIGHTS)[y]).sum() / np.array(WEIGHTS)[y].sum(),
-        {"class_weights": WEIGHTS},
-    ),
+    "CrossEntropy weighted": (weighted_ce, {"class_weights": WEIGHTS}),
+    "CrossEntropy auto": (lambda x, y: weighted_ce(x, y, AUTO), {"class_weights": "auto"}),
     "OhemCrossEntropy": (ohem, {}),
     "OhemCrossEntropy of few": (
         lambda x, y: ohem(x, y, threshold=0.001, share=0.25),
         {"threshold": 0.001, "min_share": 0.25},
     ),
     "Dice": (dice, {}),
-    "Dice all": (dice_all, {"classes": "all", "smooth": 0}),
+    "Dice all": (lambda x, y: dice(x, y, 0, True), {"classes": "all", "smooth": 0}),
     "Dice global": (dice_global, {"global_sum": True}),
     "CEDice": (lambda x, y: ce(x, y).mean() + dice(x, y), {}),
+    "CEDice weighted": (
+        lambda x, y: weighted_ce(x, y) + dice(x, y),
+        {"class_weights": WEIGHTS},
+    ),
+    "CEDice auto": (
+        lambda x, y: weighted_ce(x, y, AUTO) + dice(x, y),
+        {"class_weights": "auto"},
+    ),
+    "CEDice smooth": (lambda x, y: ce(x, y).mean() + dice(x, y, 5), {"smooth": 5}),
+    "CEDice all": (lambda x, y: ce(x, y).mean() + dice(x, y, 1, True), {"classes": "all"}),
     "Jaccard": (jaccard, {}),
+    "Jaccard smooth": (lambda x, y: jaccard(x, y, 5), {"smooth": 5}),
+    "Jaccard all": (lambda x, y: jaccard(x, y, 1, True), {"classes": "all"}),
     "Tversky": (tversky, {}),
+    "Tversky alpha": (lambda x, y: tversky(x, y, alpha=0.9), {"alpha": 0.9}),
+    "Tversky beta": (lambda x, y: tversky(x, y, beta=0.2), {"beta": 0.2}),
+    "Tversky smooth": (lambda x, y: tversky(x, y, s=5), {"smooth": 5}),
+    "Tversky all": (lambda x, y: tversky(x, y, everywhere=True), {"classes": "all"}),
     "Tversky focal": (lambda x, y: tversky(x, y, 4 / 3), {"gamma": 4 / 3}),
     "Focal": (focal, {}),
     "Focal weighted": (lambda x, y: focal(x, y, WEIGHTS), {"class_weights": WEIGHTS}),
+    "Focal auto": (lambda x, y: focal(x, y, AUTO), {"class_weights": "auto"}),
     "BCE": (bce, {}),
+    "BCE auto": (lambda x, y: bce(x, y, AUTO), {"class_weights": "auto"}),
     "BCE weighted": (lambda x, y: bce(x, y, WEIGHTS), {"class_weights": WEIGHTS}),
     "BCEDice": (bce_dice, {}),
     "BCEDice weighted": (
-        lambda x, y: bce_dice(x, y, np.array(WEIGHTS) / 3.5),
+        lambda x, y: bce_dice(x, y, WEIGHTS),
         {"class_weights": WEIGHTS},
     ),
+    "BCEDice auto": (lambda x, y: bce_dice(x, y, AUTO), {"class_weights": "auto"}),
+    "BCEDice share": (lambda x, y: bce_dice(x, y, share=0.3), {"bce_weight": 0.3}),
+    "BCEDice smooth": (lambda x, y: bce_dice(x, y, s=5), {"smooth": 5}),
     "LovaszSoftmax": (lovasz, {}),
     "LovaszSoftmax all": (lambda x, y: lovasz(x, y, present=False), {"classes": "all"}),
 }
@@ -200,17 +221,25 @@ def test_equals_its_formula(case, absent):
 @pytest.mark.parametrize("case", [*CASES, "Boundary"])
 def test_gradient_is_that_of_the_value(case):
     args = CASES[case][1] if case in CASES else {}
-    prediction, target = example()
-    loss = build(case.split()[0], **args)
-    assert torch.autograd.gradcheck(lambda x: sum(loss.terms(x, target).values()), prediction)
+    check_gradient(build(case.split()[0], **args), *example())
 
 
 @pytest.mark.parametrize("name", ["Dice", "Jaccard", "LovaszSoftmax"])
-def test_per_image_is_the_mean_of_the_images(name):
+def test_gradient_of_each_image(name):
+    check_gradient(build(name, per_image=True), *example())
+
+
+def check_gradient(loss, prediction, target):
+    assert torch.autograd.gradcheck(lambda x: sum(loss.terms(x, target).values()), prediction)
+
+
+@pytest.mark.parametrize("hinge", [False, True])
+@pytest.mark.parametrize("name", ["Dice", "Jaccard", "LovaszSoftmax"])
+def test_per_image_is_the_mean_of_the_images(name, hinge):
     """Of which one holds one class alone."""
-    prediction, target = example()
+    prediction, target = example(1, 2) if hinge else example()
     target[0] = target[0].where(target[0] == IGNORE, 1)
-    loss = build(name, per_image=True)
+    loss = build(name, 2 if hinge else C, per_image=True, one_channel=hinge)
     alone = [sum(loss.terms(prediction[i : i + 1], target[i : i + 1]).values()) for i in range(2)]
     torch.testing.assert_close(
         sum(loss.terms(prediction, target).values()),
@@ -251,29 +280,65 @@ def test_one_channel_is_the_second_class_alone(name):
     assert {key: term.item() for key, term in terms.items()} == pytest.approx(expected)
 
 
-def test_lovasz_hinge():
+def test_one_channel_takes_two_weights():
+    """BCE weighs the pixels by their class; BCEDice the Dice of p and that of 1 - p."""
+    prediction, target = example(1, 2)
+    x, y = pixels(prediction, target)
+    p = sigmoid(x[:, 0])
+    cost = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    args = {"one_channel": True, "class_weights": [0.5, 3]}
+    found = build("BCE", 2, **args).terms(prediction, target)["bce"]
+    assert found.item() == pytest.approx((cost * np.array([0.5, 3])[y]).mean())
+    hit, found, truth = sums(np.stack([1 - p, p], 1), y)
+    share = ((2 * hit + 1) / (found + truth + 1)) @ [0.5 / 3.5, 3 / 3.5]
+    terms = build("BCEDice", 2, **args).terms(prediction, target)
+    expected = {"bce": 0.8 * cost.mean(), "log_dice": -0.2 * math.log(share)}
+    assert {key: term.item() for key, term in terms.items()} == pytest.approx(expected)
+
+
+WITH_ONE = [*ONE_CHANNEL, "LovaszSoftmax", "BCE", "BCEDice"]
+
+
+@pytest.mark.parametrize("name", WITH_ONE)
+def test_gradient_on_one_channel(name):
+    check_gradient(build(name, 2, one_channel=True), *example(1, 2))
+
+
+@pytest.mark.parametrize("name", ["BCE", "BCEDice"])
+def test_gradient_on_one_channel_with_weights(name):
+    check_gradient(build(name, 2, one_channel=True, class_weights=[0.5, 3]), *example(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lovasz_hinge(dtype):
     """The same growth at the errors max(0, 1 - score * sign), of the second class."""
     prediction, target = example(1, 2)
     x, y = pixels(prediction, target)
     errors = np.maximum(0, 1 - x[:, 0] * (2 * y - 1))
     order = np.argsort(-errors)
     expected = errors[order] @ growth(y[order] == 1)
-    value = build("LovaszSoftmax", 2, one_channel=True).terms(prediction, target)["lovasz"]
-    assert value.item() == pytest.approx(expected)
+    value = build("LovaszSoftmax", 2, one_channel=True).terms(prediction.to(dtype), target)
+    assert value["lovasz"].item() == pytest.approx(expected)
 
 
-def test_lovasz_is_the_extension_by_brute_force():
+@pytest.mark.parametrize("truth", ["mixed", "all", "none"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lovasz_is_the_extension_by_brute_force(dtype, tied, truth):
     """Of all orders, the decreasing one gives the most: the extension of a submodular function is
-    its largest value over all permutations (Lovász, 1983)."""
+    its largest value over all permutations (Lovász, 1983). float32 has a sort of its own."""
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        errors, truth = rng.random(6), rng.random(6) < 0.5
+    errors = rng.random((3, 6))
+    errors = (errors * 3).round() / 3 if tied else errors  # zeros and ones among them
+    true = {"mixed": rng.random((3, 6)) < 0.5, "all": errors >= 0, "none": errors < 0}[truth]
+    values, present = lovasz_extension(torch.tensor(errors, dtype=dtype), torch.tensor(true))
+    for row in range(3):
         most = max(
-            errors[list(order)] @ growth(truth[list(order)])
+            errors[row, list(order)] @ growth(true[row, list(order)])
             for order in itertools.permutations(range(6))
         )
-        value, _ = lovasz_extension(torch.tensor(errors)[None], torch.tensor(truth)[None])
-        assert value.item() == pytest.approx(most)
+        assert values[row].item() == pytest.approx(most, rel=1e-6)
+    assert present.tolist() == true.any(1).tolist()
 
 
 def test_lovasz_at_the_corners_is_one_minus_the_iou():
@@ -312,7 +377,8 @@ def test_boundary_by_hand():
     assert cost(square(16, 16), square(4, 4)) == pytest.approx(1, abs=1e-6)
 
 
-def test_boundary_equals_its_formula():
+@pytest.mark.parametrize("width, tolerance", [(3, 5), (5, 5), (3, 3)])
+def test_boundary_equals_its_formula(width, tolerance):
     """Outlines and neighbourhoods by windows, in NumPy, with a void corner."""
     prediction, target = example()
 
@@ -325,13 +391,15 @@ def test_boundary_equals_its_formula():
     valid = (target != IGNORE).numpy()[:, None]
     p = prediction.detach().softmax(1).numpy() * valid
     t = np.moveaxis(np.eye(C)[np.where(valid[:, 0], target.numpy(), 0)], -1, 1) * valid
-    inside = 1 - grow(1.0 - valid, 3)
-    found, true = ((grow(1 - m, 3) - (1 - m)) * inside for m in (p, t))
+    inside = 1 - grow(1.0 - valid, width)
+    found, true = ((grow(1 - m, width) - (1 - m)) * inside for m in (p, t))
     sums = (0, 2, 3)
-    precision = (found * grow(true, 5)).sum(sums) / found.sum(sums)
-    recall = (true * grow(found, 5)).sum(sums) / true.sum(sums)
+    precision = (found * grow(true, tolerance)).sum(sums) / found.sum(sums)
+    recall = (true * grow(found, tolerance)).sum(sums) / true.sum(sums)
     f1 = 2 * precision * recall / (precision + recall)
-    value = build("Boundary").terms(prediction, target)["boundary"]
+    value = build("Boundary", width=width, tolerance=tolerance).terms(prediction, target)[
+        "boundary"
+    ]
     assert value.item() == pytest.approx((1 - f1).mean())
 
 
@@ -384,12 +452,56 @@ def test_pytorch_segmentations_names(alias, formula):
 
 def test_weights_from_frequencies():
     """Shares 1/8, 3/8, 1/2 and none."""
-    counts = [10, 30, 40, 0]
-    assert class_weights_tensor("enet", 4, counts).tolist() == pytest.approx(
-        [1 / math.log(1.145), 1 / math.log(1.395), 1 / math.log(1.52), 1 / math.log(1.02)]
-    )
-    assert class_weights_tensor("inverse", 4, counts).tolist() == pytest.approx([2, 2 / 3, 0.5, 0])
-    assert class_weights_tensor("median", 4, counts).tolist() == pytest.approx([3, 1, 0.75, 0])
+    assert class_weights_tensor("enet", 4, COUNTS).tolist() == pytest.approx(AUTO)
+    assert class_weights_tensor("inverse", 4, COUNTS).tolist() == pytest.approx([2, 2 / 3, 0.5, 0])
+    assert class_weights_tensor("median", 4, COUNTS).tolist() == pytest.approx([3, 1, 0.75, 0])
+
+
+WEIGHTED = [name for name in LOSSES if "class_weights" in parameters(LOSSES[name])]
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ([0, 0, 0, 0], "class_weights sum to nothing; one must be above zero"),
+        ([1, 1, 1, 1e400], "class_weights holds inf; weights are finite numbers in float32"),
+        ([1, 1, 1, 1e39], "class_weights holds 1e.39; weights are finite"),
+        ([1, 1, 1, math.nan], "class_weights holds nan; weights are finite"),
+    ],
+)
+def test_weights_that_cannot_train(name, weights, message):
+    with pytest.raises(UserError, match=f"{name}: {message}"):
+        build(name, class_weights=weights)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_of_a_rule_need_the_counts(name):
+    spec = {"type": name, "args": {"class_weights": "auto"}}
+    with pytest.raises(UserError, match=f"{name}: class_weights is 'auto', which needs class_cou"):
+        LOSSES.build(spec, num_classes=C, ignore_index=IGNORE)
+
+
+@pytest.mark.parametrize("one_channel", [False, True])
+@pytest.mark.parametrize("name", WITH_ONE)
+def test_a_label_that_is_no_class_is_refused(name, one_channel):
+    """Two classes, of which neither is 7; all say it in the same words."""
+    loss = build(name, 2, one_channel=one_channel).float()
+    x = torch.zeros(1, loss.out_channels, 4, 5)
+    for stray in (7, -1, 2**40):
+        target = torch.zeros(1, 4, 5, dtype=torch.int64)
+        target[0, 0, :3], target[0, 1] = stray, IGNORE
+        expected = rf"3 pixels .* 2 classes, 0 to 1, nor ignored \(255\), such as {stray}; train.py"
+        with pytest.raises(UserError, match=expected):
+            loss({"out": x}, target)
+
+
+def test_a_wrong_auxiliary_output_is_named():
+    loss, right = build("CrossEntropy"), torch.zeros(1, C, 4, 5)
+    target = torch.zeros(1, 4, 5, dtype=torch.int64)
+    for wrong in (torch.zeros(1, C + 1, 4, 5), torch.zeros(1, C, 4, 6)):
+        with pytest.raises(ValueError, match=r"the output 'aux' is \(1, ., 4, .\), the target"):
+            loss({"out": right, "aux": wrong}, target)
 
 
 @pytest.mark.parametrize(

@@ -60,34 +60,41 @@ def test_iou_equals_counting(classes, absent):
     metric.update(torch.from_numpy(labels), torch.from_numpy(target))
     scores = metric.compute()
     valid = target != IGNORE
-    expected = []
+    expected = {key: [] for key in ("IoU", "Dice", "Accuracy", "Precision")}
+    weighed = 0.0
     for c in range(classes):
         truth, found = (target == c) & valid, (labels == c) & valid
-        union = (truth | found).sum()
-        expected.append((truth & found).sum() / union if union else math.nan)
-        assert scores[f"IoU/{c}"] == pytest.approx(expected[-1], nan_ok=True)
-        for key, wanted in (("Precision", found), ("Accuracy", truth)):
-            share = (truth & found).sum() / wanted.sum() if wanted.any() else math.nan
-            assert scores[f"{key}/{c}"] == pytest.approx(share, nan_ok=True)
-    assert scores["Mean_IoU"] == pytest.approx(np.nanmean(expected))
+        hits, union = (truth & found).sum(), (truth | found).sum()
+        wholes = {"IoU": union, "Accuracy": truth.sum(), "Precision": found.sum()}
+        for key, whole in wholes.items():
+            expected[key].append(hits / whole if whole else math.nan)
+        sizes = truth.sum() + found.sum()
+        expected["Dice"].append(2 * hits / sizes if sizes else math.nan)
+        for key, values in expected.items():
+            assert scores[f"{key}/{c}"] == pytest.approx(values[-1], nan_ok=True)
+        if union:
+            weighed += truth.sum() / valid.sum() * hits / union
+    for key, values in expected.items():
+        assert scores[f"Mean_{key}"] == pytest.approx(np.nanmean(values))
+    assert scores["Frequency_Weighted_IoU"] == pytest.approx(weighed)
     assert scores["Pixel_Accuracy"] == pytest.approx((labels == target)[valid].mean())
     assert all(type(value) is float for value in scores.values())
 
 
 def test_by_hand():
-    """Truth 0 0 1 1, found 0 1 1 1: IoU 1/2 and 2/3, Dice 2/3 and 4/5, accuracy 1/2 and 1,
-    precision 1 and 2/3."""
+    """Truth 0 0 1 1 1, found 0 1 1 1 1: IoU 1/2 and 3/4, Dice 2/3 and 6/7, accuracy 1/2 and 1,
+    precision 1 and 3/4; all means differ."""
     metric = build("IoU", 3)
-    metric.update(torch.tensor([[[0, 1, 1, 1, 2]]]), torch.tensor([[[0, 0, 1, 1, IGNORE]]]))
+    metric.update(torch.tensor([[[0, 1, 1, 1, 1, 2]]]), torch.tensor([[[0, 0, 1, 1, 1, IGNORE]]]))
     scores = metric.compute()
-    assert scores["IoU/0"] == pytest.approx(1 / 2) and scores["IoU/1"] == pytest.approx(2 / 3)
+    assert scores["IoU/0"] == pytest.approx(1 / 2) and scores["IoU/1"] == pytest.approx(3 / 4)
     assert math.isnan(scores["IoU/2"])
-    assert scores["Mean_IoU"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert scores["Mean_Dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert scores["Mean_Accuracy"] == pytest.approx(3 / 4)
-    assert scores["Mean_Precision"] == pytest.approx((1 + 2 / 3) / 2)
-    assert scores["Pixel_Accuracy"] == pytest.approx(3 / 4)
-    assert scores["Frequency_Weighted_IoU"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert scores["Mean_IoU"] == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert scores["Mean_Dice"] == pytest.approx((2 / 3 + 6 / 7) / 2)
+    assert scores["Mean_Accuracy"] == pytest.approx((1 / 2 + 1) / 2)
+    assert scores["Mean_Precision"] == pytest.approx((1 + 3 / 4) / 2)
+    assert scores["Pixel_Accuracy"] == pytest.approx(4 / 5)
+    assert scores["Frequency_Weighted_IoU"] == pytest.approx(2 / 5 * 1 / 2 + 3 / 5 * 3 / 4)
 
 
 @pytest.mark.parametrize("name", METRICS)

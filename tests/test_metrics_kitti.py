@@ -145,14 +145,16 @@ def test_bad_input_is_refused():
     with pytest.raises(UserError, match="positive is 2; the classes are 0 to 1"):
         build(positive=2)
     maps = torch.zeros(2, 5, 6, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"reads the output 'out'; the outputs are \[\]"):
+    with pytest.raises(UserError, match="reads the output 'out'; the model's outputs are none"):
         build().update(maps, maps)
-    with pytest.raises(ValueError, match=r"reads the output 'road'; the outputs are \['out'\]"):
+    with pytest.raises(UserError, match="reads the output 'road'; the model's outputs are 'out'"):
         build(output="road").update(maps, maps, {"out": torch.zeros(2, 2, 5, 6)})
-    wanted = r"is \(2, 2, 5, 5\); expected \(B, C, H, W\) = \(2, 2 or 1, 5, 6\)"
+    wanted = r"is \(2, 2, 5, 5\), the target \(2, 5, 6\); expected \(B, C, H, W\) and \(B, H, W\)"
     with pytest.raises(ValueError, match=wanted):
         build().update(maps, maps, {"out": torch.zeros(2, 2, 5, 5)})
-    with pytest.raises(ValueError, match=r"\(2, 4, 5, 6\)"):
+    with pytest.raises(UserError, match="reads 2 or 1 channels, one a class; .* 'out' has 8"):
+        build().update(maps, maps, {"out": torch.zeros(2, 8, 5, 6)})
+    with pytest.raises(UserError, match="reads 4 channels, one a class; the output 'out' has 1"):
         build(4).update(maps, maps, {"out": torch.zeros(2, 1, 5, 6)})
     with pytest.raises(ValueError, match=r"valid area is \(6, 5\); expected \(H, W\) = \(5, 6\)"):
         out = {"out": torch.zeros(2, 2, 5, 6)}

@@ -300,6 +300,44 @@ BAD = {
     "start": ("Poly", {"warmup_steps": 2, "warmup_factor": 2}, "warmup_factor is 2; it goes from"),
     "constant": ("Poly", {"warmup_steps": 2, "warmup": "constant"}, "needs a warmup_factor above"),
     "unknown": ("Poly", {"warmup_epochs": 2}, "unknown argument 'warmup_epochs'"),
+    "warm-up's factor alone": (
+        "Poly",
+        {"warmup_factor": 0.1},
+        "warmup_factor 0.1, but warmup_steps is 0, which is no warm-up; set warmup_steps",
+    ),
+    "warm-up's shape alone": (
+        "StepLR",
+        {"step_size": 3, "warmup": "constant", "warmup_factor": 0.1},
+        "warmup is 'constant' and .* warmup_steps is 0",
+    ),
+    "warm-up's shape": (
+        "Poly",
+        {"warmup_steps": 2, "warmup": "linea"},
+        "warmup is 'linea'; did you mean 'linear'",
+    ),
+    "unit": ("Step", {"every": 1, "unit": "epoch"}, "unit is 'epoch'; did you mean 'epochs'"),
+    "step_size": ("StepLR", {"step_size": 0}, "step_size is 0; 1 is the least"),
+    "T_max": ("CosineAnnealingLR", {"T_max": 0}, "T_max is 0; 1 is the least"),
+    "step_size_up": (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.2, "step_size_up": 0},
+        "step_size_up is 0; 1 is the least",
+    ),
+    "mode": (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.2, "mode": "x"},
+        "mode is 'x'; known are exp_range, triangular, triangular2",
+    ),
+    "no first step": (
+        "MultiStep",
+        {"milestones": [0.4, 5], "unit": "steps"},
+        r"\[0.4, 5\] \(steps\) come to the optimizer steps \[0, 5\]; they must rise, from above 0",
+    ),
+    "one step twice": (
+        "MultiStep",
+        {"milestones": [1, 1.1], "unit": "epochs"},
+        r"come to the optimizer steps \[3, 3\]; they must rise",
+    ),
     "type": ("MultiStepLR", {"milestones": 3}, "MultiStepLR: 'int' object is not iterable"),
     "torch's": ("OneCycleLR", {"max_lr": 0.1, "pct_start": 2.0}, "Expected float between 0 and 1"),
 }
@@ -320,11 +358,36 @@ def test_what_a_schedule_cannot_go_without():
         build("OneCycle", plain)
 
 
+@pytest.mark.parametrize("name", ["Poly", "Cosine", "Step", "MultiStep", "Plateau"])
+def test_a_floor_above_every_group_is_refused(name):
+    """The groups start at 0.1 and 1."""
+    args = MINIMAL.get(name, {})
+    build(name, sgd(), **args, min_lr=0.5)
+    message = f"{name}: min_lr is 1.5, above the rate of every group, of which the highest is 1:"
+    with pytest.raises(UserError, match=message):
+        build(name, sgd(), **args, min_lr=1.5)
+
+
+def test_milestones_that_do_nothing_in_this_run(capsys):
+    build("MultiStep", sgd(), 12, milestones=[5, 12, 40], unit="steps")
+    assert "12 optimizer steps end before the milestones at the steps [12, 40]" in said(capsys)
+    build("MultiStep", sgd(), 2, milestones=[0.1, 0.2])
+    assert "come to the optimizer steps [0, 0]; they must rise" in said(capsys)
+    build("MultiStep", sgd(), 12, milestones=[5, 11], unit="steps")
+    assert said(capsys) == ""
+
+
+def said(capsys) -> str:
+    return "".join(capsys.readouterr())
+
+
 def test_what_torch_notices_in_a_step():
     optimizer = sgd()
-    scheduler = build("StepLR", optimizer, step_size=0)
-    with pytest.raises(UserError, match="scheduler StepLR: .*zero"):
-        step(optimizer, scheduler)
+    scheduler = build("OneCycleLR", optimizer, 2, max_lr=0.1)
+    step(optimizer, scheduler)
+    with pytest.raises(UserError, match="scheduler OneCycleLR: Tried to step"):
+        for _ in range(2):
+            step(optimizer, scheduler)
 
 
 def test_a_run_shorter_than_what_torchs_schedule_has_done():
@@ -408,11 +471,23 @@ def test_the_plot(name, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "14 optimizer steps, 7 an epoch" in done.stdout
     assert ("falls by the scores" in done.stdout) == (name == "Plateau")
+    assert "assumed" not in done.stdout
     picture = cv2.imread(str(path))
     assert picture.shape == (400, 900, 3) and (picture != 255).any()
 
 
+def test_the_plot_says_what_it_assumes(tmp_path):
+    """100 batches an epoch, of which three make one step."""
+    output = str(tmp_path / "schedule.PNG")
+    done = plot(tmp_path, "--set", "trainer.accumulate=3", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert "100 batches an epoch are assumed, 34 optimizer steps" in done.stdout
+    assert "68 optimizer steps, 34 an epoch" in done.stdout
+
+
 PLOT_ERRORS = {
+    "epoch": (["--steps-per-epoch", "0"], "--steps-per-epoch is 0; 1 is the least"),
+    "no png": (["--output", "a.jpg"], "--output a.jpg: it is a PNG; give a name that ends in .png"),
     "steps": (["--steps", "0"], "--steps is 0; 1 is the least"),
     "folder": (["--output", "nowhere/a.png"], "there is no folder nowhere"),
     "key": (["--set", "lr_scheduler.args.pow=2"], "unknown key 'pow'; did you mean 'power'"),

@@ -24,6 +24,8 @@ from utils.schedulers import SCHEDULERS  # noqa: E402
 
 log = logging.getLogger("segforge")
 
+BATCHES = 100  # of an epoch, where nobody says how many
+
 Curves = dict[str, list[float]]
 
 
@@ -32,10 +34,20 @@ def main(args: argparse.Namespace) -> None:
     config = read_config(args.config, args.set)
     if not args.output.parent.is_dir():
         raise UserError(f"--output {args.output}: there is no folder {args.output.parent}")
+    if args.output.suffix.lower() != ".png":
+        raise UserError(f"--output {args.output}: it is a PNG; give a name that ends in .png")
     for option, value in (("--steps", args.steps), ("--steps-per-epoch", args.steps_per_epoch)):
         if value is not None and value < 1:
             raise UserError(f"{option} is {value}; 1 is the least")
-    steps, per_epoch = length(config["trainer"], args.steps, args.steps_per_epoch)
+    batches = args.steps_per_epoch or BATCHES
+    steps, per_epoch = length(config["trainer"], args.steps, batches)
+    if args.steps_per_epoch is None:
+        log.info(
+            "note: %d batches an epoch are assumed, %d optimizer steps; --steps-per-epoch says how "
+            "many your data make",
+            batches,
+            per_epoch,
+        )
     rates, momenta = curves(config, steps, per_epoch)
     title = f"{config['name']}: {(config['lr_scheduler'] or {'type': 'no schedule'})['type']}"
     draw(alike(rates), alike(momenta), title, args.output)
@@ -118,7 +130,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="a.b=value", help=override)
     add("--output", type=Path, default=Path("schedule.png"), help="the picture (schedule.png)")
     add("--steps", type=int, help="optimizer steps of the run, in place of the config's length")
-    add("--steps-per-epoch", type=int, default=100, help="batches of an epoch (100)")
+    add("--steps-per-epoch", type=int, help=f"batches of an epoch ({BATCHES})")
     add("--import", dest="imports", action="append", default=[], metavar="PACKAGE")
     return parser.parse_args(argv)
 

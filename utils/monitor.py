@@ -8,6 +8,17 @@ from collections.abc import Iterable
 from utils.errors import UserError
 from utils.registry import suggest
 
+SAME = {"recall": "accuracy", "f1": "dice", "jaccard": "iou"}  # another's word: ours
+
+
+def hint(key: str, known: list[str]) -> str:
+    """Close the sentence: 'there is no score X; ...'."""
+    ours = key.lower()
+    for word, meant in SAME.items():
+        ours = ours.replace(word, meant)
+    called = [name for name in known if name.lower() == ours]
+    return f"it is called {called[0]!r} here" if called else suggest(key, known)
+
 
 class Monitor:
     """Follows one score.
@@ -39,7 +50,7 @@ class Monitor:
             )
         if self.key not in known:
             raise UserError(
-                f"trainer.monitor: there is no score {self.key!r}; " + suggest(self.key, known)
+                f"trainer.monitor: there is no score {self.key!r}; " + hint(self.key, list(known))
             )
         self.sign = 1 if mode == "max" else -1
 

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from utils.errors import UserError
@@ -153,6 +153,7 @@ class Registry:
             raise UserError(f"{self.kind} {spec['type']}: {missing[0]!r} must be given")
         given = {key: value for key, value in supplied.items() if key in known}
         try:
+            refuse_unlisted(cls, args)
             return cls(**{**given, **args})
         except ValueError as error:
             raise UserError(f"{self.kind} {spec['type']}: {error}") from error
@@ -228,14 +229,38 @@ def parameters(call: Callable) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in found.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
+def hints_of(call: Callable) -> dict[str, Any]:
+    """The type hints of a class's constructor or of a function, as far as they can be read."""
+    # a dataclass's inherited fields are spelled in the words of the module that declares them
+    written = call.__init__ if inspect.isclass(call) and not is_dataclass(call) else call
+    try:
+        return get_type_hints(written, include_extras=True)
+    except NameError:  # torch names some types that it imports for type checkers only
+        words = written.__annotations__.items()
+        known = {key: word for key, word in words if str(word).startswith("Literal[")}
+        alone = SimpleNamespace(__annotations__=known)
+        return get_type_hints(alone, written.__globals__, include_extras=True)
+
+
+def refuse_unlisted(call: Callable, args: dict[str, Any]) -> None:
+    """Refuse a value that is none of those a `Literal` of the signature lists.
+
+    Raises:
+        ValueError: Naming the argument, the value and what is close to it.
+    """
+    hints = hints_of(call)
+    for name, value in args.items():
+        hint = hints.get(name)
+        members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        listed = [v for m in members if get_origin(m) is Literal for v in get_args(m)]
+        one_word = isinstance(value, str) and str not in members
+        if listed and value not in listed and (one_word or len(members) == 1):
+            raise ValueError(f"{name} is {value!r}; {suggest(str(value), map(str, listed))}")
+
+
 def signature_schema(call: Callable, hidden: Iterable[str] = ()) -> dict:
     """JSON schema of the keyword arguments of `call`, described by its docstring."""
-    try:
-        # a dataclass's inherited fields are spelled in the words of the module that declares them
-        written = call.__init__ if inspect.isclass(call) and not is_dataclass(call) else call
-        hints = get_type_hints(written, include_extras=True)
-    except NameError:  # torch names some types that it imports for type checkers only
-        hints = {}
+    hints = hints_of(call)
     texts = argument_texts(call)
     properties, required = {}, []
     for name, parameter in parameters(call).items():

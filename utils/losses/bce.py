@@ -16,12 +16,13 @@ class BCE(BaseLoss):
     """Mean over pixels and channels of the sigmoid's cross-entropy with "this class or not".
 
     softplus(x[c]) - [y = c] x[c], so that no one-hot target is made. Of several channels the
-    highest is the label, as with softmax.
+    highest is the label, as with softmax. With weights w, the cost of channel c counts w[c] times;
+    on one channel that of a pixel counts w[y] times. The mean is over pixels, not over weights.
 
     Args:
         num_classes: Classes of the data set.
         ignore_index: Target value that gives no loss.
-        class_weights: One factor a channel, or how to take them from the training labels.
+        class_weights: One factor a class, or how to take them from the training labels.
         one_channel: One score for two classes, the second one's.
         aux_weight: Factor on the auxiliary head's term.
         class_counts: Pixels of each class in the training labels.
@@ -29,7 +30,7 @@ class BCE(BaseLoss):
         prediction (B, C, H, W), target (B, H, W) -> {"bce": scalar}.
     Raises:
         ValueError: If weights do not fit the classes, or one_channel is asked for and classes are
-            not two, or weights are given with it.
+            not two.
     """
 
     def __init__(
@@ -42,8 +43,6 @@ class BCE(BaseLoss):
         class_counts: list[int] | None = None,
     ):
         super().__init__(num_classes, ignore_index, aux_weight)
-        if one_channel and class_weights is not None:
-            raise ValueError("one_channel has one factor, the section's weight: no class_weights")
         self.out_channels = channels_for(num_classes, one_channel)
         weight = class_weights_tensor(class_weights, num_classes, class_counts)
         self.register_buffer("weight", weight, persistent=False)
@@ -52,12 +51,14 @@ class BCE(BaseLoss):
         valid = target != self.ignore_index
         classes = target.masked_fill(~valid, 0)
         cost = F.softplus(prediction)
-        if self.weight is not None:
-            cost = cost * self.weight[:, None, None]
         if prediction.shape[1] == 1:
-            hit = prediction[:, 0] * (classes == 1)
+            cost, hit = cost[:, 0], prediction[:, 0] * (classes == 1)
+            if self.weight is not None:
+                cost, hit = (part * self.weight[classes] for part in (cost, hit))
         else:
             hit = prediction.gather(1, classes[:, None])[:, 0]
-            hit = hit if self.weight is None else hit * self.weight[classes]
-        total = ((cost.sum(1) - hit) * valid).sum()
+            if self.weight is not None:
+                cost, hit = cost * self.weight[:, None, None], hit * self.weight[classes]
+            cost = cost.sum(1)
+        total = ((cost - hit) * valid).sum()
         return {"bce": global_mean(total, valid.sum() * prediction.shape[1])}

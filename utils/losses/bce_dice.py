@@ -7,7 +7,7 @@ from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
 from utils.losses.bce import BCE
-from utils.losses.class_weights import class_weights_tensor
+from utils.losses.class_weights import WeightScheme, class_weights_tensor
 from utils.losses.overlap import class_sums
 
 
@@ -16,22 +16,24 @@ class BCEDice(BaseLoss):
     """w BCE - (1 - w) log(sum of v[c] dice[c]), each class on its own behind a sigmoid.
 
     dice[c] = (2 hit + s) / (found + truth + s) with the sigmoid itself: the project thresholded it,
-    which has no gradient. v is normalised to a sum of one over the channels.
+    which has no gradient. v is normalised to a sum of one. One channel gives the second class its
+    sigmoid and the first the rest to one; without v, the second class alone counts there.
 
     Args:
         num_classes: Classes of the data set.
         ignore_index: Target value that gives no loss.
         bce_weight: w, 0 to 1.
-        class_weights: v, one factor a class; equal ones without.
+        class_weights: v, one factor a class, or how to take them from the training labels; equal
+            ones without.
         smooth: s, in pixels.
         one_channel: One score for two classes, the second one's.
         aux_weight: Factor on the auxiliary head's terms.
+        class_counts: Pixels of each class in the training labels.
     Shape:
         prediction (B, C, H, W), target (B, H, W) -> {"bce": scalar, "log_dice": scalar}.
     Raises:
         ValueError: If bce_weight is not in 0 to 1, smooth not above zero, weights do not fit the
-            classes, or one_channel is asked for and classes are not two, or weights are given
-            with it.
+            classes, or one_channel is asked for and classes are not two.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class BCEDice(BaseLoss):
         num_classes: int,
         ignore_index: int,
         bce_weight: float = 0.8,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | WeightScheme | None = None,
         smooth: float = 1.0,
         one_channel: bool = False,
         aux_weight: float = 0.4,
+        class_counts: list[int] | None = None,
     ):
         super().__init__(num_classes, ignore_index, aux_weight)
         if not 0 <= bce_weight <= 1:
@@ -50,26 +53,22 @@ class BCEDice(BaseLoss):
         if smooth <= 0:
             raise ValueError(f"smooth is {smooth}; it must be above zero")
         self.bce = BCE(num_classes, ignore_index, None, one_channel)
-        if one_channel and class_weights is not None:
-            raise ValueError("one_channel has one factor, the section's weight: no class_weights")
         self.out_channels = self.bce.out_channels
         self.bce_weight, self.smooth = bce_weight, smooth
-        weight = class_weights_tensor(class_weights, num_classes)
-        weight = torch.ones(self.out_channels) if weight is None else weight
-        if not weight.sum() > 0:
-            raise ValueError("class_weights sum to nothing; one must be above zero")
+        weight = class_weights_tensor(class_weights, num_classes, class_counts)
+        if weight is None:
+            weight = torch.tensor([0.0, 1.0]) if one_channel else torch.ones(num_classes)
         self.register_buffer("weight", weight / weight.sum(), persistent=False)
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         valid = target != self.ignore_index
         classes = target.masked_fill(~valid, 0)
-        p = prediction.sigmoid() * valid[:, None]
-        first = 1 if p.shape[1] == 1 else 0  # the class of channel 0
-        slot = (classes - first).clamp(min=0)
-        counted = (valid & (classes >= first)).to(p.dtype)
-        true = p.gather(1, slot[:, None])[:, 0] * counted
+        two = torch.cat([-prediction, prediction], 1) if prediction.shape[1] == 1 else prediction
+        p = two.sigmoid() * valid[:, None]
+        true = p.gather(1, classes[:, None])[:, 0]
         hit, truth = (
-            class_sums(v.flatten(1), slot.flatten(1), p.shape[1]).sum(0) for v in (true, counted)
+            class_sums(v.flatten(1), classes.flatten(1), p.shape[1]).sum(0)
+            for v in (true, valid.to(p.dtype))
         )
         dice = (2 * hit + self.smooth) / (p.sum((0, 2, 3)) + truth + self.smooth)
         bce = self.bce.terms(prediction, target)["bce"]

@@ -20,7 +20,8 @@ class CEDice(BaseLoss):
         num_classes: Classes of the data set.
         ignore_index: Target value that gives no loss.
         smooth: Pixels added above and below the fraction of Dice.
-        classes: Mean of Dice over the classes "present" in the truth, or over "all".
+        classes: Mean of Dice over the classes "present" in the truth, or over "all"; of no effect
+            with global_sum.
         global_sum: One Dice of all classes together, as pytorch-segmentation's CE_DiceLoss.
         class_weights: Of cross-entropy: one factor a class, or how to take them from the training
             labels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -45,26 +46,37 @@ def class_weights_tensor(
 ) -> Tensor | None:
     """Weights (num_classes,) float32, or None for none.
 
+    Only training builds losses, and it knows the counts.
+
     Args:
         weights: One factor a class; a name of `SCHEMES`, "auto" being ENet's; None.
         num_classes: Classes of the data set.
-        counts: Pixels of each class in the training labels. A scheme without them gives no weights:
-            so it is outside training, where no loss is weighed.
+        counts: Pixels of each class in the training labels, which a scheme needs.
 
     Raises:
-        ValueError: If there are not as many weights as classes, or one is negative.
+        ValueError: If there are not as many weights as classes, one is negative or not finite, none
+            is above zero, or a scheme has no counts.
     """
     if isinstance(weights, str):
         if weights not in SCHEMES:
             raise ValueError(f"class_weights is {weights!r}; {suggest(weights, SCHEMES)}")
         if counts is None:
-            return None
+            raise ValueError(
+                f"class_weights is {weights!r}, which needs class_counts, the pixels of each class "
+                "in the training labels; give them, or a list of numbers"
+            )
         frequency = torch.tensor(counts, dtype=torch.float64) / max(sum(counts), 1)
         return SCHEMES[weights](frequency).float()
     if weights is None:
         return None
     if len(weights) != num_classes:
         raise ValueError(f"class_weights has {len(weights)} numbers for {num_classes} classes")
+    tensor = torch.tensor(weights, dtype=torch.float32)
+    for value, single in zip(weights, tensor.tolist(), strict=True):
+        if not math.isfinite(single):
+            raise ValueError(f"class_weights holds {value}; weights are finite numbers in float32")
     if min(weights) < 0:
         raise ValueError(f"class_weights holds {min(weights)}; weights are not negative")
-    return torch.tensor(weights, dtype=torch.float32)
+    if not tensor.any():
+        raise ValueError("class_weights sum to nothing; one must be above zero")
+    return tensor

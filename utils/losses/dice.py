@@ -23,7 +23,8 @@ class Dice(BaseLoss):
         num_classes: Classes of the data set.
         ignore_index: Target value that gives no loss.
         smooth: s, in pixels.
-        classes: Mean over the classes "present" in the truth, or over "all".
+        classes: Mean over the classes "present" in the truth, or over "all"; of no effect with
+            global_sum.
         per_image: One Dice an image, then the mean; else one for the batch.
         global_sum: One Dice of all classes together, as pytorch-segmentation's DiceLoss.
         one_channel: One score for two classes, the second one's.

@@ -23,7 +23,8 @@ class LovaszSoftmax(BaseLoss):
     Args:
         num_classes: Classes of the data set.
         ignore_index: Target value that gives no loss.
-        classes: Mean over the classes "present" in the truth, or over "all".
+        classes: Mean over the classes "present" in the truth, or over "all"; of no effect on one
+            channel, whose only class always counts.
         per_image: One IoU an image, then the mean; else one for the batch.
         one_channel: The hinge on one score for two classes.
         aux_weight: Factor on the auxiliary head's term.

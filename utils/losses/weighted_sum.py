@@ -33,6 +33,7 @@ class WeightedSum(nn.Module):
 
     Attributes:
         out_channels: What the model must give: channels of "out", or of each named output.
+        heads: Channels of each output that is trained, by name.
         sections: The losses' sections, filled in.
         reads: "type" and "target" of every target map that a loss reads.
 
@@ -52,7 +53,7 @@ class WeightedSum(nn.Module):
         if not self.sections:
             raise UserError("loss: the list is empty; name at least one loss")
         self.losses = nn.ModuleList()
-        channels: dict[str, int] = {}
+        self.heads = channels = {}
         for part in self.sections:
             loss = LOSSES.build(
                 {"type": part["type"], "args": part["args"]},

@@ -58,6 +58,10 @@ class MetricGroup(BaseMetric):
         if double:
             raise UserError(f"metric: two metrics give {double[0]!r}; name each metric once")
 
+    def check_outputs(self, channels: dict[str, int]) -> None:
+        for metric in self.metrics:
+            metric.check_outputs(channels)
+
     def reset(self) -> None:
         for metric in self.metrics:
             metric.reset()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from base.base_metric import METRICS, BaseMetric
+from utils.errors import UserError
 from utils.losses.binary import as_two_channels
 from utils.metrics.counting import check_maps, count_cells, is_outside, refuse_class, refuse_outside
 
@@ -28,7 +29,9 @@ class KittiRoad(BaseMetric):
     MaxF is the highest F; PRE, REC, FPR and FNR are those at its threshold, MaxF_Threshold. All
     are undefined (NaN) where the target holds no road. Counts are two int64 histograms on the
     device. The pixels are those of the image: the official ranking counts them in the bird's-eye
-    view, so its numbers are others. The kit reads p from 8-bit images; here it is the model's own.
+    view, so its numbers are others. The kit reads p from 8-bit images; here it is the model's own,
+    the softmax of its channels, or the sigmoid of one. A loss that trains a sigmoid a channel, as
+    BCE and BCEDice do, trains that p on one channel alone: give it `one_channel`.
 
     Fritsch et al., A New Performance Measure and Evaluation Benchmark for Road Detection
     Algorithms, ITSC 2013 (not on arXiv).
@@ -42,8 +45,9 @@ class KittiRoad(BaseMetric):
         target (B, H, W), outputs[output] (B, C, H, W), meta[b]["valid"], where there is one, the
         evaluated area as (H, W) bool: KITTI's masks are red there.
     Raises:
-        ValueError: If positive is no class, the output is missing, or shapes differ.
-        UserError: From `compute`, if a target was none of the classes.
+        ValueError: If positive is no class, or sizes differ.
+        UserError: If the output is missing or has other channels; from `compute`, if a target was
+            none of the classes.
     """
 
     counted = ("counts",)
@@ -77,21 +81,29 @@ class KittiRoad(BaseMetric):
         counts = count_cells(cells, 2 * LEVELS + 2)
         self.counts = self.counts.to(counts.device, non_blocking=True) + counts
 
+    def check_outputs(self, channels: dict[str, int]) -> None:
+        if self.output not in channels:
+            names = ", ".join(map(repr, channels)) or "none"
+            raise UserError(
+                f"KittiRoad reads the output {self.output!r}; the model's outputs are {names}: set "
+                'the metric\'s "output" to one that a loss trains'
+            )
+        allowed = (2, 1) if self.num_classes == 2 else (self.num_classes,)
+        if channels[self.output] not in allowed:
+            raise UserError(
+                f"KittiRoad reads {' or '.join(map(str, allowed))} channels, one a class; the "
+                f'output {self.output!r} has {channels[self.output]}: set the metric\'s "output" '
+                "to one of class scores"
+            )
+
     def _probability(self, outputs: dict[str, Tensor], target: Tensor) -> Tensor:
         """Of the road, (B, H, W) float32."""
-        if self.output not in outputs:
-            raise ValueError(
-                f"KittiRoad reads the output {self.output!r}; the outputs are {list(outputs)}"
-            )
+        self.check_outputs({name: output.shape[1] for name, output in outputs.items()})
         scores = outputs[self.output].float()
-        channels = scores.shape[1] if scores.ndim == 4 else 0
-        expected = (target.shape[0], channels, *target.shape[1:])
-        allowed = (2, 1) if self.num_classes == 2 else (self.num_classes,)
-        if channels not in allowed or scores.shape != expected:
-            batch, height, width = target.shape
+        if scores.shape[:1] + scores.shape[2:] != target.shape:
             raise ValueError(
-                f"the output {self.output!r} is {tuple(scores.shape)}; expected (B, C, H, W) = "
-                f"({batch}, {' or '.join(map(str, allowed))}, {height}, {width})"
+                f"the output {self.output!r} is {tuple(scores.shape)}, the target "
+                f"{tuple(target.shape)}; expected (B, C, H, W) and (B, H, W)"
             )
         return as_two_channels(scores).softmax(dim=1)[:, self.positive].contiguous()
 

@@ -21,7 +21,7 @@ class Cosine(Formula):
         total_steps: Optimizer steps of the run, T.
         min_lr: Rate at the end; a group that starts below it keeps its rate.
     Raises:
-        ValueError: If min_lr is negative.
+        ValueError: If min_lr is negative, or every group starts below it.
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, min_lr: float = 0.0):

@@ -25,7 +25,7 @@ class Plateau(Formula):
         patience: Validations in a row without a better score that are borne.
         threshold: Least gain that counts, as a share of the best score.
         cooldown: Validations after a fall that are not counted.
-        min_lr: Rate below which no group goes.
+        min_lr: Rate below which no group goes; one that starts below it keeps its rate.
     Raises:
         ValueError: If a number is out of range.
     """

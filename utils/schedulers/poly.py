@@ -19,9 +19,9 @@ class Poly(Formula):
         optimizer: Its groups' rates are the starting points.
         total_steps: Optimizer steps of the run, T.
         power: Exponent; 1 is a straight line.
-        min_lr: Rate below which no group goes.
+        min_lr: Rate below which no group goes; one that starts below it keeps its rate.
     Raises:
-        ValueError: If power or min_lr is negative.
+        ValueError: If power or min_lr is negative, or every group starts below min_lr.
     """
 
     def __init__(

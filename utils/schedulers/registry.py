@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.errors import UserError
-from utils.registry import Registry
+from utils.registry import Registry, refuse_unlisted
 from utils.schedulers.schedule import Schedule, adopted
 from utils.schedulers.warm_up import WarmUp
+
+# of torch's schedules, which divide by them in a step
+COUNTS = {"T_max", "step_size", "step_size_up", "step_size_down"}
 
 
 class ScheduleRegistry(Registry):
@@ -25,6 +28,10 @@ class ScheduleRegistry(Registry):
         _, asked = self.split(spec)
         args = {key: value for key, value in spec["args"].items() if key not in asked}
         try:
+            refuse_unlisted(WarmUp, asked)
+            for key in COUNTS & args.keys():
+                if isinstance(args[key], int) and args[key] < 1:
+                    raise ValueError(f"{key} is {args[key]}; 1 is the least")
             schedule = super().build({**spec, "args": args}, **supplied)
             schedule.begin(WarmUp(supplied["total_steps"], **asked))
         except (ValueError, TypeError, ZeroDivisionError) as error:

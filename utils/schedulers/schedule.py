@@ -6,6 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from utils.errors import UserError
@@ -63,6 +64,15 @@ class Formula(Schedule):
     """
 
     min_lr = 0.0
+
+    def __init__(self, optimizer: Optimizer):
+        highest = max(group["lr"] for group in optimizer.param_groups)
+        if self.min_lr > highest:
+            raise ValueError(
+                f"min_lr is {self.min_lr}, above the rate of every group, of which the highest is "
+                f"{highest:g}: nothing would ever change; lower it, or raise the optimizer's lr"
+            )
+        super().__init__(optimizer)
 
     @abstractmethod
     def share(self, step: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import pairwise
 from typing import Literal
 
@@ -9,6 +10,8 @@ from torch.optim import Optimizer
 
 from utils.schedulers.registry import SCHEDULERS
 from utils.schedulers.schedule import Formula
+
+log = logging.getLogger("segforge")
 
 
 @SCHEDULERS.register
@@ -23,7 +26,7 @@ class Step(Formula):
         every: Distance of the falls, in units.
         unit: "epochs" or optimizer "steps".
         factor: What the rates are multiplied by, above 0.
-        min_lr: Rate below which no group goes.
+        min_lr: Rate below which no group goes; one that starts below it keeps its rate.
         steps_per_epoch: Optimizer steps of an epoch.
     Raises:
         ValueError: If a number is out of range.
@@ -60,10 +63,12 @@ class MultiStep(Formula):
         milestones: Where the rates fall, in units, rising.
         unit: "run" for fractions of it, "epochs" or optimizer "steps".
         factor: What the rates are multiplied by, above 0.
-        min_lr: Rate below which no group goes.
+        min_lr: Rate below which no group goes; one that starts below it keeps its rate.
         steps_per_epoch: Optimizer steps of an epoch.
     Raises:
-        ValueError: If a number is out of range, or the milestones do not rise.
+        ValueError: If a number is out of range, the milestones do not rise, or do not as whole
+            steps; fractions of a run too short for them are only warned of, as are milestones
+            beyond the run.
     """
 
     def __init__(
@@ -86,8 +91,27 @@ class MultiStep(Formula):
             )
         size = length(unit, total_steps, steps_per_epoch)
         self.milestones = [round(milestone * size) for milestone in milestones]
+        self._doubt(milestones, unit, total_steps)
         self.factor, self.min_lr = factor, min_lr
         super().__init__(optimizer)
+
+    def _doubt(self, milestones: list[float], unit: str, total_steps: int) -> None:
+        """Say which milestones do nothing of their own in this run."""
+        if self.milestones[0] < 1 or any(a >= b for a, b in pairwise(self.milestones)):
+            fault = (
+                f"milestones {milestones} ({unit}) come to the optimizer steps {self.milestones}; "
+                "they must rise, from above 0"
+            )
+            if unit != "run":
+                raise ValueError(fault)
+            log.warning("MultiStep: %s: the run has only %d", fault, total_steps)
+        late = [step for step in self.milestones if step >= total_steps]
+        if late:
+            log.warning(
+                "MultiStep: the run's %d optimizer steps end before the milestones at the steps %s",
+                total_steps,
+                late,
+            )
 
     def share(self, step: int) -> float:
         return self.factor ** sum(step >= milestone for milestone in self.milestones)

@@ -18,8 +18,8 @@ class WarmUp:
         warmup: "linear" rises in a straight line, "constant" holds the start.
         warmup_factor: Share of the rate at the start, f, 0-1.
     Raises:
-        ValueError: If the warm-up is negative or as long as the run, the factor is outside 0-1, or
-            a constant one is 0.
+        ValueError: If the warm-up is negative or as long as the run, the factor is outside 0-1, a
+            constant one is 0, or a shape or factor is given without any steps.
     """
 
     def __init__(
@@ -33,6 +33,11 @@ class WarmUp:
             raise ValueError(f"warmup_steps is {warmup_steps}, but the run has {total_steps} steps")
         if not 0 <= warmup_factor <= 1:
             raise ValueError(f"warmup_factor is {warmup_factor}; it goes from 0 to 1")
+        if not warmup_steps and (warmup_factor or warmup != "linear"):
+            raise ValueError(
+                f"warmup is {warmup!r} and warmup_factor {warmup_factor}, but warmup_steps is 0, "
+                "which is no warm-up; set warmup_steps"
+            )
         if warmup == "constant" and warmup_factor == 0:
             raise ValueError("a constant warm-up needs a warmup_factor above 0, such as 0.1")
         self.steps, self.start = warmup_steps, warmup_factor
