@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from base.base_model import BaseModel
 from models import MODELS
 from models.encoders import make_encoder
 from utils.model_size import model_size, receptive_field
@@ -36,6 +38,60 @@ def test_a_head_by_hand():
     head = next(block for block in size.blocks if block.name == "head")
     assert head.macs == 16 * 16 * 128 * 21 and head.parameters == 128 * 21 + 21
     assert head.activations == 4 * 21 * 16 * 16
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_blocks_add_up_to_the_whole(name):
+    """Also where a model calls the layers of a list or a stage one by one, as SegNet does."""
+    size = of(name)
+    top = [block for block in size.blocks if "." not in block.name]
+    assert sum(block.macs for block in top) == size.macs > 0
+    assert sum(block.activations for block in top) == size.activations > 0
+
+
+def test_stages_called_layer_by_layer_have_their_multiply_adds():
+    """VGG's last convolution, 512 to 512 at a sixteenth of 64 pixels, is in stage 4."""
+    blocks = {block.name: block for block in of("SegNet").blocks}
+    three = 3 * 9 * 512 * 512 * 4 * 4
+    assert blocks["encoder.stages"].macs == blocks["encoder"].macs > blocks["head"].macs
+    with torch.device("meta"):
+        model = MODELS.build("SegNet", out_channels=2)
+    deep = {block.name: block for block in model_size(model, (3, 64, 64), depth=3).blocks}
+    assert deep["encoder.stages.4"].macs == three
+
+
+class Chain(BaseModel):
+    """A convolution and layers that give nothing new in prediction."""
+
+    def __init__(self, *later: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 5, 1), *later)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.layers(image)}
+
+
+@pytest.mark.parametrize(
+    ("later", "maps"),
+    [
+        ([], 1),
+        ([nn.ReLU(inplace=True)], 1),
+        ([nn.Dropout(), nn.Dropout2d(), nn.Identity()], 1),
+        ([nn.ReLU()], 2),
+        ([nn.ReLU(inplace=True), nn.Conv2d(5, 5, 1)], 2),
+    ],
+)
+def test_memory_is_counted_once(later, maps):
+    with torch.device("meta"):
+        model = Chain(*later)
+    assert model_size(model, (3, 64, 64)).activations == maps * 4 * 5 * 64 * 64
+
+
+def test_memory_of_maxima_and_their_places():
+    """Half the side: a quarter of the numbers, of 4 bytes each and of 8 for the place."""
+    with torch.device("meta"):
+        model = Chain(nn.MaxPool2d(2, return_indices=True))
+    assert model_size(model, (3, 64, 64)).activations == 5 * 64 * 64 * (4 + 12 // 4)
 
 
 def test_an_auxiliary_head_is_stored_but_not_executed():

@@ -71,6 +71,7 @@ def table(size: ModelSize) -> str:
         f"{'all':{width}} {'':>14} {size.stored:>12,} {size.macs / 1e9:>9.3f} "
         f"{size.activations / 2**20:>9.1f}"
     )
+    lines.append("MiB are of layers alone: results of functions (cat, interpolate) are left out")
     if size.executed != size.stored:
         lines.append(f"of the parameters {size.executed:,} run in prediction (aux heads do not)")
     seen = f"{size.receptive_field} pixels" if size.receptive_field else "not known"
