@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ import torch
 from torch import nn
 
 from base.base_model import BaseModel
+from dataloaders.factory import class_count
 from models import MODELS
 from models.encoders import make_encoder
+from tools import model_summary
+from utils.command import run
 from utils.model_size import model_size, receptive_field
 
 ROOT = Path(__file__).parent.parent
@@ -138,3 +142,43 @@ def test_the_command_prints_the_known_figure_within_80_columns():
 def test_bad_input(words, message):
     done = summary(*words)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "channels"),
+    [
+        ("cityscapes_spoco_car_40pct", (), "8 out"),
+        ("tusimple_enet_two_heads", (), "4 embedding, 2 semantic"),
+        ("cityscapes_fine_and_coarse", (), "19 out"),
+        ("voc_pspnet", (), "21 out"),
+        ("voc_pspnet", ("--classes", "5"), "5 out"),
+    ],
+)
+def test_the_channels_of_a_config_are_those_it_trains(config, words, channels, capsys):
+    """Without its data: the loss reads embeddings, classes, or one of each."""
+    words = ["-c", str(ROOT / f"configs/{config}.json"), "--depth", "1", *words]
+    model_summary.main(model_summary.parse([*words, "--input-size", "3,64,64"]))
+    line = capsys.readouterr().out.splitlines()[0]
+    assert f"channels: {channels}; one image of 3,64,64" in line
+
+
+def test_classes_of_a_data_set_that_only_its_files_tell(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(model_summary, "class_count", lambda section: None)
+    (tmp_path / "config.json").write_text(json.dumps(tiny))
+    words = ["-c", str(tmp_path / "config.json"), "--input-size", "3,64,64"]
+    assert run(lambda: model_summary.main(model_summary.parse(words))) == 2
+    assert "give their number with --classes" in capsys.readouterr().err
+    assert run(lambda: model_summary.main(model_summary.parse([*words, "--classes", "3"]))) == 0
+
+
+@pytest.mark.parametrize(
+    ("section", "count"),
+    [
+        ({"type": "Cityscapes", "args": {"classes": 8}}, 8),
+        ({"type": "Folder", "args": {"classes": ["a", "b", "c"]}}, 3),
+        ({"type": "FolderInstances", "args": {}}, 2),
+        ({"type": "Repeat", "args": {"dataset": {"type": "CamVid", "args": {}}}}, 11),
+    ],
+)
+def test_class_count(section, count):
+    assert class_count(section) == count
