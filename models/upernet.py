@@ -23,7 +23,7 @@ from utils.registry import Positive
 class UPerNet(EncoderModel):
     """Pyramid pooling makes p5; p4 to p2 follow top down; all four at p2's size, fused by a 3x3.
 
-    Enlarging is bilinear with `align_corners=False`. The auxiliary head, on c4 as
+    Kernels are padded to keep a map's size, and enlarging is bilinear with `align_corners=False`. The auxiliary head, on c4 as
     mmsegmentation has it, speaks in training only.
 
     Args:
