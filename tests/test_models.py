@@ -556,3 +556,11 @@ def test_enets_head_bias_is_added_to_the_scores():
         model.head["out"].bias.fill_(10.0)
         torch.testing.assert_close(model(image)["out"], before + 10)
     assert build("ENet").head["out"].bias is None
+
+
+@pytest.mark.parametrize(("alias", "stride"), [("UperNet", 16), ("UNetResnet", 8)])
+def test_aliases_have_the_output_stride_of_pytorch_segmentation(alias, stride):
+    with torch.device("meta"):
+        model = MODELS.build(alias, out_channels=2).eval()
+        assert model.stride == stride
+        assert model(torch.empty(1, 3, 65, 97))["out"].shape == (1, 2, 65, 97)
