@@ -9,6 +9,7 @@ from utils.augmentation import augmentation
 from utils.cache import make_cache
 from utils.errors import UserError
 from utils.normalization import Normalization, make_normalization
+from utils.registry import parameters
 from utils.targets import require_targets
 
 
@@ -81,6 +82,24 @@ def require_alike(
             f"images of {name} have {dataset.channels} channels; the model is trained on {channels}"
         )
     require_targets(sections, dataset.targets, name)
+
+
+def class_count(section: dict) -> int | None:
+    """Classes of a data set that is not read: its own, those its args name, or those of its part.
+
+    None where none of these tells.
+    """
+    section = DATASETS.resolve(section)
+    cls, args = DATASETS[section["type"]], section["args"]
+    if hasattr(cls, "classes"):
+        return len(cls.classes)
+    if "classes" in parameters(cls):
+        classes = args.get("classes", parameters(cls)["classes"].default)
+        return classes if isinstance(classes, int) else len(classes)
+    parts = [args[key] for key in ("dataset", "datasets") if key in args]
+    if not parts:
+        return None
+    return class_count(parts[0][0] if isinstance(parts[0], list) else parts[0])
 
 
 def make_loader(

@@ -24,7 +24,8 @@ class DeepLabV3Plus(EncoderModel):
     """ASPP on c5, enlarged to c2, joined with 48 channels of it, 3x3 convolutions.
 
     As the paper: rates 6, 12, 18 at output stride 16, twice that at 8; half at 32 is ours. Where it
-    enlarges it does so bilinearly with `align_corners=False`. No norm stands between the two halves
+    enlarges it does so bilinearly with `align_corners=False`; kernels are padded to keep a map's
+    size. No norm stands between the two halves
     of a separable convolution (the authors' code has one).
 
     Args:
@@ -34,6 +35,9 @@ class DeepLabV3Plus(EncoderModel):
         decoder_convs: 3x3 convolutions after joining; two in the paper, one is faster.
         dropout: Share of values dropped after the pyramid; then of channels in the decoder between
             convolutions and after the last.
+    Raises:
+        ValueError: If the backbone is unknown or has no such output stride, or atrous_rates is
+            empty.
     """
 
     def __init__(
@@ -52,7 +56,13 @@ class DeepLabV3Plus(EncoderModel):
         freeze_backbone: bool = False,
     ):
         super().__init__(backbone, in_channels, pretrained, output_stride)
-        rates = atrous_rates or [rate * 16 // output_stride for rate in (6, 12, 18)]
+        rates = atrous_rates
+        if rates is None:
+            rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
+        if not rates:
+            raise ValueError(
+                "atrous_rates is empty; give a dilation or more, or null for the paper's"
+            )
         after_pyramid, between, last = dropout
         channels = self.encoder.channels
         kernel = SeparableConvNormAct if separable else ConvNormAct

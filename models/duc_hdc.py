@@ -33,7 +33,8 @@ class DUCHDC(EncoderModel):
     from the paper in what lies between: ASPP has six branches and image pooling, and upsampling
     takes two steps, joined with c2 half way as in DeepLabV3+ (Chen et al., 2018,
     arXiv:1802.02611). Where a step overshoots c2 or the image, whose sides are not multiples of
-    the stride, it is cut on the right and below: every pixel stays in its place.
+    the stride, it is cut on the right and below: every pixel stays in its place. Kernels are
+    padded to keep a map's size, and nothing is enlarged bilinearly.
 
     Args:
         backbone: Name of a ResNet, ResNeXt or Wide ResNet.

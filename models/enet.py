@@ -37,7 +37,8 @@ class ENet(BaseModel):
 
     As the paper's Table 1: stages 1 to 3 encode with PReLU, 4 and 5 decode with
     ReLU, and upsampling puts values back where max pooling took them. No convolution has a bias.
-    The image is padded to a multiple of 8 by its own edge, and the scores are cut back to its size.
+    Kernels are padded with zeros, and nothing is enlarged bilinearly. The image is padded to a
+    multiple of 8 by its own edge, and the scores are cut back to its size.
 
     Args:
         out_channels: Channels of the output, or of each named output.
@@ -47,6 +48,8 @@ class ENet(BaseModel):
         norm_pool: Norm and PReLU in the first block over the pooled image too; false leaves it as
             it is, as the TuSimple project does.
         head_kernel: Side of the last transposed convolution: 3, or the TuSimple project's 2.
+        head_bias: A bias in the last transposed convolution, as the TuSimple project has it; it
+            starts at zero, theirs at 10.
         freeze_bn: Keep every batch norm as it is.
     Shape:
         image (B, in_channels, H, W) -> {"out": (B, out_channels, H, W)}.
@@ -64,6 +67,7 @@ class ENet(BaseModel):
         prelu: Literal["layer", "channel"] = "layer",
         norm_pool: bool = True,
         head_kernel: Literal[2, 3] = 3,
+        head_bias: bool = False,
         freeze_bn: bool = False,
     ):
         super().__init__()
@@ -86,7 +90,7 @@ class ENet(BaseModel):
         self.head = nn.ModuleDict(
             {
                 name: nn.ConvTranspose2d(
-                    16, channels, head_kernel, 2, margin, output_padding=margin, bias=False
+                    16, channels, head_kernel, 2, margin, output_padding=margin, bias=head_bias
                 )
                 for name, channels in by_name(out_channels).items()
             }

@@ -28,7 +28,8 @@ class GCN(EncoderModel):
     As the paper's Figure 2: the scores of a level, the sums, and both enlargings after the last sum
     are each refined at the borders. Differs from the paper in enlarging bilinearly
     (`align_corners=False`) by default, and in how it starts: the blocks add no spread of their own,
-    so that the first scores have the size of the features.
+    so that the first scores have the size of the features. Every kernel, the large ones too, is
+    padded to keep a map's size.
 
     Args:
         kernel_size: Side of the global convolutions in pixels of each level, odd.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from base.base_loss import LOSSES
 from base.base_model import BaseModel
 from models import rebuild
 from models.blocks.heads import by_name
@@ -70,13 +71,14 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
 
     A first convolution is adapted to the image's channels. If the file names its classes and they
     are not the model's, the head's rows go by class name, and those of new classes stay as built.
-    Whatever else has another size is left alone.
+    Whatever else has another size is left alone. Weights of a plain network go to both networks of
+    a MeanTeacher; of a MeanTeacher's file a plain network takes the student's.
 
     Args:
         model: As built.
         path: A checkpoint of ours, whose moving average is taken where there is one, or a state
             dict, bare or nested, with or without the prefix "module.".
-        identity: The model's "arch", "out_channels" and "classes", as in a checkpoint.
+        identity: The model's "arch", "out_channels", "classes" and "config", as in a checkpoint.
 
     Raises:
         UserError: If the file cannot be read or nothing in it fits; the model is as it was.
@@ -84,17 +86,19 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
     state = checkpoint.load(path)
     here, there = list(identity["classes"]), state.get("classes")
     old, own = checkpoint.tensors(state), model.state_dict()
-    heads = class_axes(own, identity) if isinstance(there, list) and there != here else {}
-    first = first_convolution(model)
+    renamed = isinstance(there, list) and there != here
+    heads = class_axes(own, identity, state.get("config")) if renamed else {}
+    first, source = first_convolution(model), sources(own, old)
     report, taken = Report(), {}
     for name, value in own.items():
-        if name not in old:
+        if name not in source:
             report.missing.append(name)
             continue
+        given = old[source[name]]
         if name in heads:
-            fitted, how = by_class(value, old[name], heads[name], here, there)
+            fitted, how = by_class(value, given, heads[name], here, there)
         else:
-            fitted, how = by_size(value, old[name], name == first)
+            fitted, how = by_size(value, given, alone(name) == alone(first))
         label = f"{name} ({how})" if how else name
         if fitted is None:
             report.skipped.append(label)
@@ -102,7 +106,8 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
         else:
             (report.adapted if how else report.loaded).append(label)
             taken[name] = fitted
-    report.skipped += [name for name in old if name not in own]
+    used = set(source.values())
+    report.skipped += [name for name in old if name not in used]
     if not any(value.is_floating_point() for value in taken.values()):
         raise UserError(
             f"nothing in {path} fits the model {type(model).__name__}: {sample(old)} there, "
@@ -114,13 +119,65 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
     return report
 
 
-def class_axes(own: dict[str, Tensor], identity: dict[str, Any]) -> dict[str, dict[int, int]]:
+STUDENT, TEACHER = "student.", "teacher."  # in front of a MeanTeacher's names
+
+
+def alone(name: str) -> str:
+    """A tensor's name in the network that a MeanTeacher holds twice; of another its own."""
+    return name.removeprefix(STUDENT).removeprefix(TEACHER)
+
+
+def sources(own: dict[str, Tensor], old: dict[str, Tensor]) -> dict[str, str]:
+    """The file's name for each of the model's tensors that it holds."""
+
+    def paired(names: dict[str, Tensor]) -> bool:
+        return all(any(name.startswith(part) for name in names) for part in (STUDENT, TEACHER))
+
+    if paired(own) and not paired(old):
+        place = alone
+    elif paired(old) and not paired(own):
+        place = STUDENT.__add__
+    else:
+        place = str
+    return {name: place(name) for name in own if place(name) in old}
+
+
+def holds_classes(config: dict | None, output: str) -> bool:
+    """Whether a run's losses read classes from an output; so it is taken where nothing tells."""
+    if not config:
+        return True
+    losses = config["loss"] if isinstance(config["loss"], list) else [config["loss"]]
+    sections = [LOSSES.resolve(section) for section in losses]
+    return any(
+        section["type"] not in LOSSES or LOSSES[section["type"]].target == "semantic"
+        for section in sections
+        if section.get("output", "out") == output
+    )
+
+
+def class_axes(
+    own: dict[str, Tensor], identity: dict[str, Any], config: dict | None
+) -> dict[str, dict[int, int]]:
     """Axes that follow the class count, with their entries a class, of every tensor with any.
 
     Seen on a second model, built for one class more.
+
+    Args:
+        own: The model's tensors.
+        identity: The model's.
+        config: That of the file's run, where it has one.
     """
     count, channels = len(identity["classes"]), identity["out_channels"]
-    scores = next((name for name, n in by_name(channels).items() if n == count), None)
+    scores = next(
+        (
+            name
+            for name, n in by_name(channels).items()
+            if n == count
+            and holds_classes(identity.get("config"), name)
+            and holds_classes(config, name)
+        ),
+        None,
+    )
     if scores is None:
         return {}
     channels = {**channels, scores: count + 1} if isinstance(channels, dict) else count + 1

@@ -21,8 +21,9 @@ class PSPNet(EncoderModel):
     """c5 beside its means over grids of 1, 2, 3 and 6 cells, joined by a 3x3; an aux head on c4.
 
     As the paper's published model, a quarter of c5's channels in each grid and after the join, but
-    with torchvision's encoders in place of a three-convolution stem. Enlarging is bilinear with
-    `align_corners=False`. The auxiliary head speaks in training only.
+    with torchvision's encoders in place of a three-convolution stem. Kernels are padded to keep a
+    map's size, and enlarging is bilinear with `align_corners=False`. The auxiliary head
+    speaks in training only.
 
     Args:
         pyramid_bins: Cells along each side of each grid.

@@ -26,7 +26,8 @@ class SegNet(EncoderModel):
     norm and ReLU fill them in, and the head takes the place of the first convolution's mirror.
     Differs from the paper in unpooling to exactly the size before the pool, so that any size goes,
     and in the image, which is normalised as every model's here and not by local contrast. The
-    paper's encoder has batch norm: the backbones that end in "_bn".
+    paper's encoder has batch norm: the backbones that end in "_bn". Kernels are padded to keep a
+    map's size, and nothing is enlarged bilinearly.
 
     Args:
         backbone: Name of a VGG, such as "vgg16_bn".

@@ -25,7 +25,8 @@ class SegResNet(EncoderModel):
 
     Each layer's blocks return in the decoder, but its first, which is mirrored by a bottleneck with
     a 2x2 transposed convolution. Where enlarging overshoots a finer feature, whose sides are odd,
-    it is cut on the right and below: every pixel stays in its place, and any size goes.
+    it is cut on the right and below: every pixel stays in its place, and any size goes. Kernels are
+    padded to keep a map's size, and nothing is enlarged bilinearly.
 
     Differs from pytorch-segmentation in two ways. Its 3x3 pool's windows overlap, so two values may
     be sent to one place, one of which is lost; here they go where each 2x2 cell of c1 is largest.

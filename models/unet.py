@@ -133,4 +133,4 @@ def refuse_for_classic(
             raise ValueError(f'{name} needs an encoder; name one, such as "backbone": "resnet34"')
 
 
-MODELS.alias("UNetResnet", "UNet", backbone="resnet50")
+MODELS.alias("UNetResnet", "UNet", backbone="resnet50", output_stride=8)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from models.blocks.heads import Heads, OutChannels
+from utils.errors import UserError
 from utils.registry import Positive
 
 Layer = Callable[[int, int], nn.Module]  # (channels, groups) -> layer
@@ -41,7 +42,8 @@ class UNet2D(BaseModel):
     """Levels of two lettered convolutions, max pooling down, nearest enlarging up, a 1x1 head.
 
     Going down, the first convolution of a level has half its width (or its input's, if that is
-    more). Pooling drops an odd last row or column; enlarging goes to the skip's size exactly.
+    more). Kernels are padded to keep a map's size. Pooling drops an odd last row or
+    column; enlarging goes to the skip's size exactly, to the nearest value and not bilinearly.
 
     Args:
         out_channels: Channels of the output, or of each named output.
@@ -55,6 +57,7 @@ class UNet2D(BaseModel):
         image (B, in_channels, H, W) -> {"out": (B, out_channels, H, W)}.
     Raises:
         ValueError: If layer_order has another letter or not one c, or widths do not divide.
+        UserError: In forward, if a side of the image is below 2^(levels - 1) pixels.
     """
 
     def __init__(
@@ -92,6 +95,12 @@ class UNet2D(BaseModel):
         self.freeze(bn=freeze_bn)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
+        if min(image.shape[-2:]) < self.stride:
+            raise UserError(
+                f"UNet2D: feature_maps has {len(self.down)} levels, for images from "
+                f"{self.stride}x{self.stride} pixels up; {image.shape[-1]}x{image.shape[-2]} came: "
+                "take larger images or crops, or fewer widths"
+            )
         x = self.down[0](image)
         skips = [x]
         for level in self.down[1:]:

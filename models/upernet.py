@@ -23,8 +23,8 @@ from utils.registry import Positive
 class UPerNet(EncoderModel):
     """Pyramid pooling makes p5; p4 to p2 follow top down; all four at p2's size, fused by a 3x3.
 
-    Enlarging is bilinear with `align_corners=False`. The auxiliary head, on c4 as
-    mmsegmentation has it, speaks in training only.
+    Kernels are padded to keep a map's size, and enlarging is bilinear with `align_corners=False`.
+    The auxiliary head, on c4 as mmsegmentation has it, speaks in training only.
 
     Args:
         pyramid_channels: Width of the pyramid and of the fused map.
@@ -80,4 +80,6 @@ def add_enlarged(fine: Tensor, deep: Tensor) -> Tensor:
     return fine + resize(deep, fine.shape[-2:])
 
 
-MODELS.alias("UperNet", "UPerNet", backbone="resnet101", pyramid_bins=[1, 2, 4, 6])
+MODELS.alias(
+    "UperNet", "UPerNet", backbone="resnet101", output_stride=16, pyramid_bins=[1, 2, 4, 6]
+)

@@ -161,7 +161,7 @@ SETTINGS = {
     "unknown loss": (["loss=CrossEntropi"], ["loss: unknown 'CrossEntropi'", "'CrossEntropy'"]),
     "unknown backbone": (
         ["arch.type=UNet", "arch.args.backbone=resnet17"],
-        ["arch.args.backbone: unknown 'resnet17'", "'resnet18'"],
+        ["arch.args.backbone: unknown 'resnet17'", "'resnet18'", "(or timm/<name>)"],
     ),
     "wrong type": (
         ["train_loader.args.batch_size=two"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,30 @@ def test_spoco(order, imported, capsys):
     }
     model = imported("spoco", theirs, "UNet2D", 16, feature_maps=widths, layer_order=order)
     close(model(IMAGE)["out"], net(IMAGE))
-    assert f"{len(net.state_dict())} that nothing here needs left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{len(net.state_dict())} that nothing here needs left out, such as average.enc" in said
+
+
+@pytest.mark.parametrize("names", [("net",), ("net", "average")])
+@torch.no_grad()
+def test_spoco_for_a_mean_teacher(names, command, capsys):
+    """Of two networks the first is the student; a single one is both."""
+    torch.manual_seed(0)
+    widths = [8, 16, 32]
+    nets = {name: lively(SpocoUNet(16, widths, "bcr")) for name in names}
+    section = {"type": "UNet2D", "args": {"feature_maps": widths}}
+    arch = {"type": "MeanTeacher", "args": {"model": section}}
+    code, path = command("spoco", nn.ModuleDict(nets).state_dict(), arch)
+    said = capsys.readouterr().out
+    assert code == 0 and "left out" not in said
+    assert ("its second the teacher" if len(nets) == 2 else "into student and teacher") in said
+    identity = {"arch": arch, "out_channels": 16, "classes": ["?"]}
+    model = rebuild(identity)
+    report = start_from(model, path, identity)
+    assert not report.skipped and not report.adapted
+    outputs = model.eval()(IMAGE)
+    close(outputs["out"], nets[names[0]](IMAGE))
+    close(outputs["teacher"], nets[names[-1]](IMAGE))
 
 
 # ---------------------------------------------------------------- what cannot be taken
@@ -234,10 +258,21 @@ RESNET18 = {"type": "FPN", "args": {"backbone": "resnet18"}}
 @pytest.mark.parametrize(
     ("source", "names", "arch", "says"),
     [
-        ("smp", {}, {"type": "DeepLabV3Plus"}, "arch.type is 'DeepLabV3Plus'; of smp can be taken"),
+        (
+            "smp",
+            {},
+            {"type": "DeepLabV3Plus"},
+            "the config's network is DeepLabV3Plus; of smp can be taken",
+        ),
         ("smp", {"final.bias": 2}, RESNET18, "has no tensor segmentation_head.0.bias"),
         ("smp", {"segmentation_head.0.bias": 2}, RESNET18, '"align_corners" to true'),
         ("torchvision", {"backbone.conv1.weight": 1}, RESNET18, "a segmentation model"),
+        (
+            "torchvision",
+            {"conv1.weight": 64},
+            {"type": "ENet"},
+            "ENet as the config has it has no e",
+        ),
         ("torchvision", {"conv1.weight": 64, "fc.weight": 9}, RESNET18, "tensors match; "),
         ("pytorch-segmentation", {"final_conv.bias": 2}, {"type": "UNet"}, "UNet without a back"),
         ("spoco", {}, {"type": "UNet2D"}, "has no tensor final_conv.bias"),
@@ -255,3 +290,29 @@ def test_larger_network_is_not_taken_for_a_smaller(command, capsys):
     code, path = command("torchvision", torchvision.models.resnet34().state_dict(), RESNET18)
     assert code == 2 and not path.exists()
     assert "not in this model (encoder.layer1.2.conv1.weight, " in capsys.readouterr().err
+
+
+def test_left_out_are_the_names_of_the_file(command, capsys):
+    code, _ = command("torchvision", torchvision.models.resnet18().state_dict(), RESNET18)
+    assert code == 0 and "left out, such as fc.weight\n" in capsys.readouterr().out
+
+
+def test_output_folder_that_is_missing(tmp_path, capsys):
+    argv = ["--source", "smp", "--weights", "a.pth", "--config", "b.json"]
+    argv += ["--output", str(tmp_path / "gone/ours.pth")]
+    assert run(lambda: import_weights.main(import_weights.parse(argv))) == 2
+    message = capsys.readouterr().err
+    assert "gone/ours.pth: its folder is missing" in message and "trainer" not in message
+
+
+def test_a_file_that_needs_code_is_refused_in_our_words(tmp_path, command, capsys):
+    """An object that torch's safe reader knows but may not make: no advice to read it unsafely."""
+    assert command("smp", {}, RESNET18)[0] == 2  # writes the config
+    capsys.readouterr()
+    (tmp_path / "odd.pth").write_bytes(pickle.dumps({"a": bytearray(b"x")}, protocol=5))
+    argv = ["--source", "smp", "--weights", str(tmp_path / "odd.pth")]
+    argv += ["--config", str(tmp_path / "config.json"), "--output", str(tmp_path / "ours.pth")]
+    assert run(lambda: import_weights.main(import_weights.parse(argv))) == 2
+    message = capsys.readouterr().err
+    assert "is no checkpoint: it is not a file of tensors" in message
+    assert "weights_only" not in message and "torch.load" not in message

@@ -154,7 +154,54 @@ def test_embeddings_start_from_classes(tmp_path):
     )
 
 
+@pytest.mark.parametrize("told", ["here", "there"])
+def test_embeddings_are_no_classes_though_as_many(told, tmp_path):
+    """Two channels of embeddings beside two classes: nothing goes by name."""
+    here = identity("ENet", ["plant", "pot"])
+    old, new = built(identity("ENet", ["pot", "plant"])), built(here, seed=1)
+    embeds = {"loss": {"type": "Discriminative", "args": {"embedding_dim": 2}}}
+    classes = {"loss": [{"type": "CrossEntropy"}]}
+    here["config"] = embeds if told == "here" else classes
+    there = classes if told == "here" else embeds
+    path = saved(tmp_path, old, classes=["pot", "plant"], config=there)
+    report = start_from(new, path, here)
+    assert not report.adapted and torch.equal(outputs(new), outputs(old))
+    here["config"] = classes
+    path = saved(tmp_path, old, classes=["pot", "plant"], config=classes)
+    assert start_from(new, path, here).adapted
+    close(outputs(new), outputs(old).flip(1))
+
+
 # ---------------------------------------------------------------- other images, other models
+
+
+def pair(name: str = "ENet", **args) -> dict:
+    return identity("MeanTeacher", model={"type": name, "args": args})
+
+
+def test_a_plain_network_starts_student_and_teacher(tmp_path):
+    there = identity("FPN", ["tree", "car"], backbone="resnet18")
+    here = pair("FPN", backbone="resnet18", in_channels=1)
+    old, new = built(there), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=["tree", "car"]), here)
+    assert not report.missing and not report.skipped
+    assert sum("(3 to 1 channels)" in label for label in report.adapted) == 2
+    assert sum("(2 of 4 classes by name)" in label for label in report.adapted) == 4
+    with torch.no_grad():
+        grey = IMAGE[:, :1]
+        both, expected = new(grey), outputs(old, grey.expand(1, 3, 64, 64))
+    for name in ("out", "teacher"):
+        close(both[name][:, [3, 2]], expected)
+
+
+def test_a_plain_network_starts_from_a_student(tmp_path):
+    here = identity("ENet")
+    old, new = built(pair()), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=OLD), here)
+    assert not report.missing and not report.adapted
+    assert len(report.skipped) == len(report.loaded)
+    assert all(name.startswith("teacher.") for name in report.skipped)
+    assert torch.equal(outputs(new), outputs(old))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])

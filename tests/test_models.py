@@ -525,6 +525,12 @@ def test_weights_from_a_file_and_other_channels(tmp_path):
         ("FPN", {"segmentation_channels": 100}, "group norm takes a multiple of 32"),
         ("FPN", {"backbone": "convnext_tiny", "output_stride": 16}, "output stride 32 alone"),
         ("DeepLabV3Plus", {"backbone": "xception", "pretrained": True}, "no pretrained weights"),
+        ("PSPNet", {"pyramid_bins": []}, "pyramid_bins has 0 numbers; give one a grid"),
+        ("UPerNet", {"pyramid_bins": []}, "pyramid_bins has 0 numbers; give one a grid"),
+        ("UNet", {"decoder_channels": []}, "decoder_channels has 0 widths; four end at half"),
+        ("UNet", {"backbone": None, "decoder_channels": []}, "decoder_channels has 0 widths; with"),
+        ("DeepLabV3Plus", {"atrous_rates": []}, "atrous_rates is empty; give a dilation or more"),
+        ("FPN", {"backbone": "resnot"}, "or 'resnet18'? (or timm/<name>)"),
         ("ENet", {"in_channels": 16}, "ENet's first block takes 1 to 15"),
     ],
 )
@@ -532,3 +538,29 @@ def test_impossible_models(name, args, message):
     with pytest.raises(UserError) as error:
         build(name, **args)
     assert message in str(error.value)
+
+
+def test_unet2d_names_the_smallest_image():
+    model = build("UNet2D", feature_maps=[4, 4, 4, 4, 4, 4, 4, 4]).eval()
+    message = "feature_maps has 8 levels, for images from 128x128 pixels up; 96x128 came"
+    with pytest.raises(UserError, match=message):
+        model(torch.rand(1, 3, 128, 96))
+    assert model(torch.rand(1, 3, 128, 128))["out"].shape[-2:] == (128, 128)
+
+
+def test_enets_head_bias_is_added_to_the_scores():
+    model = build("ENet", head_bias=True).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(image)["out"]
+        model.head["out"].bias.fill_(10.0)
+        torch.testing.assert_close(model(image)["out"], before + 10)
+    assert build("ENet").head["out"].bias is None
+
+
+@pytest.mark.parametrize(("alias", "stride"), [("UperNet", 16), ("UNetResnet", 8)])
+def test_aliases_have_the_output_stride_of_pytorch_segmentation(alias, stride):
+    with torch.device("meta"):
+        model = MODELS.build(alias, out_channels=2).eval()
+        assert model.stride == stride
+        assert model(torch.empty(1, 3, 65, 97))["out"].shape == (1, 2, 65, 97)

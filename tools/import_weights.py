@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -36,6 +37,11 @@ UNUSED = "unused."  # in front of tensors that nothing here needs
 
 def torchvision(theirs: State, model: BaseModel) -> State:
     """A classifier for the encoder; layers keep their names, behind the number of their stage."""
+    if not any(name.startswith("encoder.") for name in model.state_dict()):
+        raise UserError(
+            f"{type(model).__name__} as the config has it has no encoder, and that is where "
+            "torchvision's classifiers go; take a model with a backbone"
+        )
     if any(name.startswith("backbone.") for name in theirs):
         raise UserError(
             "these are weights of a segmentation model of torchvision's, and none here is the "
@@ -141,7 +147,7 @@ SOURCES = {
     "pytorch-segmentation": Source(
         pytorch_segmentation, "UNet without a backbone", ("UNet",), "final_conv.bias"
     ),
-    "spoco": Source(spoco, "UNet2D", ("UNet2D",), "final_conv.bias"),
+    "spoco": Source(spoco, "UNet2D, alone or in a MeanTeacher", ("UNet2D",), "final_conv.bias"),
 }
 
 
@@ -161,35 +167,62 @@ def staged(state: State, model: BaseModel) -> State:
     return {own.get(name, name): value for name, value in state.items()}
 
 
-def main(args: argparse.Namespace) -> None:
-    import_packages(args.imports)
-    source, arch = SOURCES[args.source], read_config(args.config, args.set)["arch"]
-    can = f"of {args.source} can be taken: {source.fits}"
-    if source.models and arch["type"] not in source.models:
-        raise UserError(f"arch.type is {arch['type']!r}; {can}")
-    theirs = checkpoint.tensors(checkpoint.load(args.weights))
-    head = next((value for name, value in theirs.items() if name.endswith(source.head)), None)
-    if head is None:
-        raise UserError(f"{args.weights} has no tensor {source.head or 'at all'}; {can}")
-    model = rebuild({"arch": arch, "out_channels": len(head) if source.head else 1})
-    named = source.convert(theirs, model)
+def converted(
+    source: Source, theirs: State, network: BaseModel, path: Path
+) -> tuple[State, list[str]]:
+    """Our tensors for a network, which they must fill, and the file's names of those not needed."""
+    named = source.convert(theirs, network)
+    if len(named) != len(theirs):
+        raise UserError(
+            f"{path} has several tensors for one place; what can be taken: {source.fits}"
+        )
+    places = zip(theirs, named, strict=True)
+    left = [their for their, place in places if place.startswith(UNUSED)]
     ours = {name: value for name, value in named.items() if not name.startswith(UNUSED)}
     rest = {  # what the file need not hold
         name: value
-        for name, value in model.state_dict().items()
+        for name, value in network.state_dict().items()
         if name.endswith("num_batches_tracked")
         or not source.head
         and not name.startswith("encoder.")
     }
     try:
-        checkpoint.load_weights(model, rest | ours, args.weights)
+        checkpoint.load_weights(network, rest | ours, path)
     except UserError as error:
-        raise UserError(f"{error}; {can}") from error
+        raise UserError(f"{error}; what can be taken: {source.fits}") from error
+    return ours, left
+
+
+def main(args: argparse.Namespace) -> None:
+    import_packages(args.imports)
+    if not os.access(args.output.parent, os.W_OK):
+        raise UserError(f"--output {args.output}: its folder is missing or cannot be written to")
+    source, arch = SOURCES[args.source], read_config(args.config, args.set)["arch"]
+    can = f"of {args.source} can be taken: {source.fits}"
+    theirs = checkpoint.tensors(checkpoint.load(args.weights))
+    head = next((value for name, value in theirs.items() if name.endswith(source.head)), None)
+    channels = 1 if head is None or not source.head else len(head)
+    model = rebuild({"arch": arch, "out_channels": channels})
+    network = getattr(model, "student", model)  # of a MeanTeacher
+    kind = type(network).__name__
+    if source.models and kind not in source.models:
+        raise UserError(f"the config's network is {kind}; {can}")
+    if head is None:
+        raise UserError(f"{args.weights} has no tensor {source.head or 'at all'}; {can}")
+    ours, left = converted(source, theirs, network, args.weights)
+    second = {name: theirs[name] for name in left}
+    if network is not model and source.head and any(n.endswith(source.head) for n in second):
+        average, left = converted(source, second, network, args.weights)
+        ours = {f"student.{name}": value for name, value in ours.items()} | {
+            f"teacher.{name}": value for name, value in average.items()
+        }
+        log.info("the file's first network is the student, its second the teacher")
+    elif network is not model:
+        log.info("init_from puts the network into student and teacher")
     checkpoint.save(ours, args.output)
-    unused = [name.removeprefix(UNUSED) for name in named if name not in ours]
     log.info("%d tensors of %s written to %s", len(ours), args.weights, args.output)
-    if unused:
-        log.info("%d that nothing here needs left out, such as %s", len(unused), unused[0])
+    if left:
+        log.info("%d that nothing here needs left out, such as %s", len(left), left[0])
     log.info('start a run from them with "init_from": "%s"', args.output)
 
 

@@ -11,12 +11,16 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+import train  # noqa: E402, F401 - registers everything a config may name
+from dataloaders.factory import class_count  # noqa: E402
 from models import MODELS, untrained  # noqa: E402
+from models.blocks.heads import OutChannels, by_name  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
-from utils.config import extended, override  # noqa: E402
+from utils.config import extended, filled, override  # noqa: E402
 from utils.errors import UserError  # noqa: E402
+from utils.losses import WeightedSum  # noqa: E402
 from utils.model_size import ModelSize, model_size  # noqa: E402
-from utils.schema import check_section  # noqa: E402
+from utils.schema import check, check_section  # noqa: E402
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,21 +32,45 @@ def main(args: argparse.Namespace) -> None:
         override(config, text)
     if "arch" not in config:
         raise UserError("name a model: --arch UNet, or -c CONFIG")
-    check_section(config["arch"], "model", "arch")
+    if args.config and "train_loader" in config:
+        check(config, args.config)
+    else:
+        check_section(config["arch"], "model", "arch")
     section = untrained(MODELS.resolve(config["arch"]))
     size = parse_size(args.input_size)
-    if args.classes < 1 or args.depth < 1:
+    if min(args.depth, args.classes or 1) < 1:
         raise UserError(f"--classes {args.classes} --depth {args.depth}: both are at least 1")
     if size[0] != 3:
         section["args"].setdefault("in_channels", size[0])
+    channels = output_channels(config, args.classes)
     with torch.device("meta"):
-        model = MODELS.build(section, out_channels=args.classes)
+        model = MODELS.build(section, out_channels=channels)
     if model.in_channels != size[0]:
         raise UserError(
             f"--input-size {args.input_size}: the model reads {model.in_channels} channels"
         )
-    print(f"{section['type']}, {args.classes} classes, one image of {args.input_size}, float32")
+    outputs = ", ".join(f"{count} {name}" for name, count in by_name(channels).items())
+    print(f"{section['type']}, channels: {outputs}; one image of {args.input_size}, float32")
     print(table(model_size(model, size, args.depth)))
+
+
+def output_channels(config: dict, classes: int | None) -> OutChannels:
+    """What the config's loss reads, as in training; the classes where there is no config.
+
+    Args:
+        config: As read.
+        classes: In place of those of the data set.
+    """
+    if "train_loader" not in config:
+        return classes or 21
+    count = classes or class_count(config["train_loader"])
+    if count is None:
+        raise UserError(
+            f"{config['train_loader']['type']} tells its classes only when it is read; give their "
+            "number with --classes"
+        )
+    full = filled(config)
+    return WeightedSum(full["loss"], count, -1, [1] * count).out_channels
 
 
 def parse_size(text: str) -> tuple[int, int, int]:
@@ -71,6 +99,7 @@ def table(size: ModelSize) -> str:
         f"{'all':{width}} {'':>14} {size.stored:>12,} {size.macs / 1e9:>9.3f} "
         f"{size.activations / 2**20:>9.1f}"
     )
+    lines.append("MiB are of layers alone: results of functions (cat, interpolate) are left out")
     if size.executed != size.stored:
         lines.append(f"of the parameters {size.executed:,} run in prediction (aux heads do not)")
     seen = f"{size.receptive_field} pixels" if size.receptive_field else "not known"
@@ -85,7 +114,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--arch", help="name of a model, with its defaults")
     override_help = "override a value, such as arch.args.backbone=resnext50; may be given again"
     add("--set", action="append", default=[], metavar="a.b=value", help=override_help)
-    add("--classes", type=int, default=21, help="output channels (21)")
+    add("--classes", type=int, help="classes, in place of those of the config's data set (21)")
     add("--input-size", default="3,512,512", help="channels,height,width (3,512,512)")
     add("--depth", type=int, default=2, help="levels of modules to list (2)")
     add("--import", dest="imports", action="append", default=[], metavar="PACKAGE")

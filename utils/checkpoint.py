@@ -76,7 +76,10 @@ def load(path: Path | str) -> dict[str, Any]:
                 "from it, so it is refused; if you trust where it comes from, load it yourself "
                 "with torch.load(..., weights_only=False) and save its state_dict alone"
             ) from error
-        raise UserError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{path} is no checkpoint: it is not a file of tensors and plain values alone, as "
+            "torch.save writes a state dict"
+        ) from error
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is no checkpoint that can be read, probably damaged or cut short "

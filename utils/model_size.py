@@ -21,7 +21,7 @@ class Block:
         shape: Of what it gives, without the batch; empty where that is no single map.
         parameters: Of it and all within, each counted once.
         macs: Multiply-adds of its convolutions and matrix products.
-        activations: Bytes that the layers within give.
+        activations: Bytes that the layers within give, results of functions between them left out.
     """
 
     name: str
@@ -40,7 +40,9 @@ class ModelSize:
         stored: Parameters, each counted once.
         executed: Those of layers that ran; fewer where a head speaks in training only.
         macs: Multiply-adds of convolutions and matrix products.
-        activations: Bytes that all layers give.
+        activations: Bytes that all layers give. A layer whose result lies where its input did, such
+            as an in-place ReLU or dropout in eval mode, gives none; results of functions between
+            layers, such as cat and interpolate, are left out.
         stride: Of the deepest map, in pixels.
         receptive_field: Side in pixels of what one value of c5 sees; None without an encoder
             whose layers are known.
@@ -71,8 +73,13 @@ def model_size(model: BaseModel, size: tuple[int, int, int], depth: int = 2) -> 
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
             one = isinstance(output, torch.Tensor)
             shapes[name] = tuple(output.shape[1:]) if one else ()
-            leaf = one and not any(module.children())
-            bytes_of[name] = bytes_of.get(name, 0) + (output.numel() * 4 if leaf else 0)
+            if not any(module.children()):
+                kept = {storage(given) for given in tensors_of(inputs)}
+                bytes_of[name] = bytes_of.get(name, 0) + sum(
+                    given.numel() * given.element_size()
+                    for given in tensors_of(output)
+                    if storage(given) not in kept
+                )
 
         return hook
 
@@ -84,16 +91,22 @@ def model_size(model: BaseModel, size: tuple[int, int, int], depth: int = 2) -> 
         hook.remove()
 
     root = type(model).__name__
-    macs = {
+    called = {
         name.removeprefix(f"{root}."): sum(counts.values()) // 2
         for name, counts in counter.get_flop_counts().items()
     }
+
+    def macs(name: str) -> int:
+        """Of a module that is called; of its children where they are called one by one."""
+        children = (macs(f"{name}.{child}") for child, _ in modules[name].named_children())
+        return max(called.get(name, 0), sum(children))
+
     blocks = [
         Block(
             name,
             shapes.get(name, ()),
             count(module.parameters()),
-            macs.get(name, 0),
+            macs(name),
             sum(b for key, b in bytes_of.items() if f"{key}.".startswith(f"{name}.")),
         )
         for name, module in modules.items()
@@ -108,6 +121,17 @@ def model_size(model: BaseModel, size: tuple[int, int, int], depth: int = 2) -> 
         stride=model.stride,
         receptive_field=receptive_field(getattr(model, "encoder", None)),
     )
+
+
+def tensors_of(values: object) -> list[torch.Tensor]:
+    """The tensors among what a layer takes or gives."""
+    several = values if isinstance(values, tuple) else (values,)
+    return [value for value in several if isinstance(value, torch.Tensor)]
+
+
+def storage(value: torch.Tensor) -> int:
+    """Which memory a tensor lies in."""
+    return value.untyped_storage()._cdata
 
 
 def count(parameters: Iterable[nn.Parameter]) -> int:

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from utils.device import autocast
 from utils.distributed import world_size
 from utils.errors import UserError
+
+PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class InPrecision(nn.Module):
@@ -75,7 +78,8 @@ def with_synch_bn(model: nn.Module, device: torch.device) -> nn.Module:
     """The model with torch's SyncBatchNorm, whose statistics are those of all processes' images.
 
     Raises:
-        UserError: If several processes train on the CPU.
+        UserError: If several processes train on the CPU, or a norm does more than torch's own, as
+            timm's with an activation does, which the conversion would drop.
     """
     if world_size() == 1:
         return model
@@ -84,4 +88,11 @@ def with_synch_bn(model: nn.Module, device: torch.device) -> nn.Module:
             "use_synch_bn: torch's SyncBatchNorm runs on GPUs alone; set it to false, or use a "
             "norm that does not look across the batch"
         )
+    for name, part in model.named_modules():
+        if isinstance(part, _BatchNorm) and type(part) not in PLAIN_NORMS:
+            raise UserError(
+                f"use_synch_bn: {name} is a {type(part).__name__}, of which torch's SyncBatchNorm "
+                "would keep the norm alone; set it to false, or take a backbone with plain batch "
+                "norms, such as one of torchvision's"
+            )
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)

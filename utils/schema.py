@@ -172,7 +172,10 @@ def explain_union(error: jsonschema.ValidationError, place: str) -> list[str]:
         )
     ]
     if fitting:
-        return [line for sub in fitting[-1] for line in explain(sub)]
+        patterns = [s for subs in fitting[:-1] for s in subs if s.validator == "pattern"]
+        names = [s.validator_value.removeprefix("^").replace(".+", "<name>") for s in patterns]
+        hint = f" (or {', '.join(names)})" if names else ""
+        return [line + hint for sub in fitting[-1] for line in explain(sub)]
     return [
         f"{place}: {json.dumps(error.instance)} is not "
         + " or ".join(alternative(branch) for branch in error.validator_value)

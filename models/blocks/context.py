@@ -65,10 +65,16 @@ class PyramidPooling(nn.Module):
         bins: Cells along each side of each grid.
     Shape:
         (B, in_channels, H, W) -> (B, out_channels, H, W).
+    Raises:
+        ValueError: If there are no bins, or more than channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bins: list[int] = (1, 2, 3, 6)):
         super().__init__()
+        if not 1 <= len(bins) <= in_channels:
+            raise ValueError(
+                f"pyramid_bins has {len(bins)} numbers; give one a grid, such as [1, 2, 3, 6]"
+            )
         width = in_channels // len(bins)
         self.grids = nn.ModuleList(
             nn.Sequential(nn.AdaptiveAvgPool2d(cells), ConvNormAct(in_channels, width, 1))

@@ -26,7 +26,7 @@ class ClassicDecoder(nn.Module):
     def __init__(self, channels: list[int], widths: list[int] | None):
         super().__init__()
         *skips, deepest = channels
-        widths = widths or skips[::-1]
+        widths = skips[::-1] if widths is None else widths
         if len(widths) != len(skips):
             raise ValueError(
                 f"decoder_channels has {len(widths)} widths; without a backbone UNet takes four"
@@ -55,7 +55,7 @@ class NarrowDecoder(nn.Module):
 
     def __init__(self, channels: list[int], widths: list[int] | None):
         super().__init__()
-        widths = widths or [256, 128, 64, 32, 16]
+        widths = [256, 128, 64, 32, 16] if widths is None else widths
         if len(widths) not in (4, 5):
             raise ValueError(
                 f"decoder_channels has {len(widths)} widths; four end at half the image's size, "

@@ -39,5 +39,6 @@ def make_encoder(
     if name.startswith(TIMM):
         return timm_encoder(name.removeprefix(TIMM), in_channels, pretrained, output_stride)
     if name not in ENCODERS:
-        raise ValueError(f"unknown backbone {name!r}; {suggest(name, [*ENCODERS, *ALIASES])}")
+        known = suggest(name, [*ENCODERS, *ALIASES])
+        raise ValueError(f"unknown backbone {name!r}; {known} (or {TIMM}<name>)")
     return ENCODERS[name](name, in_channels, pretrained, output_stride)

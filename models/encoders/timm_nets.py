@@ -39,7 +39,7 @@ def timm_encoder(
 
     Raises:
         ValueError: If timm has no such network, or the network no such output stride or no maps of
-            strides 4, 8, 16 and 32.
+            strides 4, 8, 16 and 32, or maps of another shape than it says.
         UserError: If timm is not installed or the weights cannot be had.
     """
     try:
@@ -67,7 +67,8 @@ def timm_encoder(
         ) from error
     except (NotImplementedError, AssertionError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"timm/{name} gives no feature maps at output stride {output_stride}: {error}"
+            f"timm/{name} gives no feature maps at output stride {output_stride}"
+            + (f": {error}" if str(error) else "")
         ) from error
     encoder = TimmEncoder(net)
     wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
@@ -75,11 +76,21 @@ def timm_encoder(
         raise ValueError(
             f"timm/{name} gives maps at strides {encoder.strides}; the last four must be {wanted}"
         )
+    size = 65, 97
     try:
         weight = next(net.parameters())
         with torch.no_grad():
-            encoder.eval()(torch.zeros(1, in_channels, 65, 97, device=weight.device))
+            maps = encoder.eval()(torch.zeros(1, in_channels, *size, device=weight.device))
         encoder.train()
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"timm/{name} does not take images of any size: {error}") from error
+    for x, channels, stride in zip(maps, encoder.channels, encoder.strides, strict=True):
+        # a side is rounded up or down, by a pixel at most
+        off = [abs(side * stride - length) for side, length in zip(x.shape[-2:], size, strict=True)]
+        if x.shape[1] != channels or max(off) > stride:
+            raise ValueError(
+                f"timm/{name} gives a map of {'x'.join(map(str, x.shape[1:]))} for an image of "
+                f"65x97, where {channels} channels first and stride {stride} are promised; take "
+                "another network"
+            )
     return encoder
