@@ -20,6 +20,7 @@ from models.init_from import start_from
 from trainer import TRAINERS
 from utils import catalogue, checkpoint
 from utils.clustering import LABELERS
+from utils.clustering.labeler import output_of
 from utils.command import add_common_options, import_packages, run
 from utils.config import read_config
 from utils.device import autocast_dtype, choose_devices
@@ -147,6 +148,8 @@ def make_validation(
     require_alike(dataset, train_set.classes, train_set.channels, [*loss.reads, *config["metric"]])
     check_dataset(dataset, skips_errors(config["val_loader"]))
     labeler = LABELERS.build(config["labeler"])
+    for name in labeler.scores:
+        output_of(loss.heads, name)
     predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
     metric = metric_of(config["metric"], dataset)
     metric.check_outputs(loss.heads)

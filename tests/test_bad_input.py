@@ -202,6 +202,10 @@ SETTINGS = {
         ['metric=[{"type": "KittiRoad", "args": {"output": "road"}}]'],
         ["KittiRoad reads the output 'road'", "outputs are 'out'", '"output" to one that a loss'],
     ),
+    "labeler of no output": (
+        ['labeler={"type": "Argmax", "args": {"output": "road"}}'],
+        ['the labeler reads the output "road"', 'the model gives "out"'],
+    ),
     "metric of other channels": (
         ['metric=[{"type": "KittiRoad"}]', "loss=Discriminative", *TWO_MAPS],
         ["KittiRoad reads 4 channels, one a class", "'out' has 8"],

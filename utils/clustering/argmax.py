@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from utils.clustering.labeler import LABELERS, Labeler
+from utils.clustering.labeler import LABELERS, Labeler, output_of
 
 
 @LABELERS.register
@@ -23,6 +23,6 @@ class Argmax(Labeler):
         self.scores = (output,)
 
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        scores = outputs[self.output]
+        scores = output_of(outputs, self.output)
         labels = scores.argmax(dim=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
         return labels if mask is None else labels * mask

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from utils.clustering.labeler import Labeler
+from utils.clustering.labeler import Labeler, output_of
 from utils.clustering.pieces import by_size, components, without_small
 from utils.errors import UserError
 
@@ -155,18 +155,6 @@ def embedding_of(outputs: dict[str, Tensor], name: str) -> Tensor:
             "diverged, or the file is damaged"
         )
     return embedding
-
-
-def output_of(outputs: dict[str, Tensor], name: str) -> Tensor:
-    """The output of that name.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if name not in outputs:
-        there = ", ".join(f'"{key}"' for key in outputs)
-        raise UserError(f'the labeler reads the output "{name}"; the model gives {there}')
-    return outputs[name]
 
 
 def check_size(got: tuple[int, ...], size: tuple[int, ...], what: str) -> None:

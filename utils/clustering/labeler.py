@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeVar
 
 from torch import Tensor
 
+from utils.errors import UserError
 from utils.registry import Registry
 
 LABELERS = Registry("labeler")
+Output = TypeVar("Output")
 
 
 class Labeler(ABC):
@@ -34,3 +37,15 @@ class Labeler(ABC):
             outputs: The model's maps by name.
             mask: (B, H, W) bool; pixels outside it become 0.
         """
+
+
+def output_of(outputs: dict[str, Output], name: str) -> Output:
+    """What is known of the output of that name.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if name not in outputs:
+        there = ", ".join(f'"{key}"' for key in outputs)
+        raise UserError(f'the labeler reads the output "{name}"; the model gives {there}')
+    return outputs[name]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from utils.errors import UserError
 from utils.postprocess.postprocessor import POSTPROCESSORS, Postprocessor, class_id
 from utils.predictors.probabilities import to_probabilities
 
@@ -43,7 +44,7 @@ class Threshold(Postprocessor):
 
     def __call__(self, labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         if self.output not in outputs:
-            raise ValueError(
+            raise UserError(
                 f"Threshold reads the output {self.output!r}; the outputs are {list(outputs)}"
             )
         probability = to_probabilities(outputs[self.output])
