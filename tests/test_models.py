@@ -510,8 +510,8 @@ def test_weights_from_a_file_and_other_channels(tmp_path):
     "name, args, message",
     [
         ("UNet", {"backbone": "resnet19"}, "unknown backbone 'resnet19'; did you mean 'resnet18'"),
-        ("UNet", {"output_stride": 4}, "output stride 8, 16 or 32, not 4"),
-        ("PSPNet", {"output_stride": 4}, "output stride 8, 16 or 32, not 4"),
+        ("UNet", {"output_stride": 4}, "output_stride is 4; known are 8, 16, 32"),
+        ("PSPNet", {"output_stride": 4}, "output_stride is 4; known are 8, 16, 32"),
         ("UNet", {"decoder_channels": [1, 2]}, "decoder_channels has 2 widths; four end at half"),
         ("UNet", {"backbone": None, "decoder_channels": [1]}, "without a backbone UNet takes four"),
         ("UNet", {"decoder_channels": [8, 8, 8, 0]}, "widths are above zero"),

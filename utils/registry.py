@@ -253,7 +253,8 @@ def refuse_unlisted(call: Callable, args: dict[str, Any]) -> None:
         hint = hints.get(name)
         members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         listed = [v for m in members if get_origin(m) is Literal for v in get_args(m)]
-        one_word = isinstance(value, str) and str not in members
+        open_to_text = any(m is str or get_args(m)[:1] == (str,) for m in members)
+        one_word = isinstance(value, str) and not open_to_text
         if listed and value not in listed and (one_word or len(members) == 1):
             raise ValueError(f"{name} is {value!r}; {suggest(str(value), map(str, listed))}")
 
@@ -332,7 +333,7 @@ def argument_texts(call: Callable) -> dict[str, str]:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Close this sentence: 'unknown X; ...' with near matches, or with all that is known."""
-    known = sorted(known)
+    known = sorted(known, key=lambda key: (len(key) if key.isdigit() else 0, key))
     lower = {key.lower(): key for key in known}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
     if close:

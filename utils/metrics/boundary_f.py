@@ -65,7 +65,7 @@ class BoundaryF(BaseMetric):
         refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index, self.tolerance = num_classes, ignore_index, tolerance
         self.class_names = class_names or [str(i) for i in range(num_classes)]
-        self.scored = ~np.isin(np.arange(num_classes), unscored)
+        self.scored = [label for label in range(num_classes) if label not in unscored]
         self.reset()
 
     def reset(self) -> None:

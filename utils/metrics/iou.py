@@ -53,7 +53,7 @@ class IoU(BaseMetric):
         refuse_class(ignore_index, num_classes)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.class_names = class_names or [str(i) for i in range(num_classes)]
-        self.scored = ~np.isin(np.arange(num_classes), unscored)
+        self.scored = [label for label in range(num_classes) if label not in unscored]
         self.side = num_classes + 2  # a row and a column on either side for what is no class
         self.reset()
 
