@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -186,6 +187,7 @@ def quiet_worker(_: int) -> None:
     After SIGTERM a worker goes on for `GRACE` seconds, in which the main process ends its step.
     """
     cv2.setNumThreads(0)
+    gc.freeze()  # a collection would write to, and so copy, what the parent shares
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
