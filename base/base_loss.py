@@ -115,9 +115,10 @@ class BaseLoss(nn.Module, ABC):
         scores_classes = self.out_channels == self.num_classes or one_for_two
         if target.device.type != "cpu" or type(self).target != "semantic" or not scores_classes:
             return
-        strays = target[(target < 0) | (target >= self.num_classes)]
-        strays = strays[strays != self.ignore_index]
-        if len(strays):
+        stray = (target >= self.num_classes).logical_or_(target < 0)
+        stray.logical_and_(target != self.ignore_index)
+        if stray.any():
+            strays = target[stray]
             raise UserError(
                 f"{len(strays)} pixels of the target are none of the {self.num_classes} classes, 0 "
                 f"to {self.num_classes - 1}, nor ignored ({self.ignore_index}), such as "
