@@ -239,11 +239,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gt-dir", type=Path, help="label files; they are added as /gt")
     add("--sem-dir", type=Path, help="semantic label maps to look for objects in (/semantic)")
     add("--things-class", help="Cityscapes class, or the number of a class in --sem-dir's files")
-    add(
-        "--delta-var",
-        type=float,
-        help="radius of an instance (as the network's loss; else 0.5)",
-    )
+    add("--delta-var", type=float, help="radius of an instance (as the network's loss; else 0.5)")
     add("--delta-dist", type=float, help="msplus: nearer clusters are one (likewise; else 2.0)")
     add("--min-size", type=int, help="smallest object in pixels (50)")
     largest = "the largest cluster is background (where neither mask nor foreground tells)"

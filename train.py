@@ -149,7 +149,7 @@ def make_validation(
     check_dataset(dataset, skips_errors(config["val_loader"]))
     labeler = LABELERS.build(config["labeler"])
     for name in labeler.scores:
-        output_of(loss.heads, name)
+        output_of(loss.heads, name)  # raises where no loss trains it
     predictor = PREDICTORS.build(config["predictor"], scores=labeler.scores)
     metric = metric_of(config["metric"], dataset)
     metric.check_outputs(loss.heads)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import logging
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from torchvision.datasets.utils import download_and_extract_archive
 
 from utils.errors import UserError
@@ -29,7 +28,7 @@ def fetch(url: str, md5: str, part: str, folder: Path) -> None:
     """
     ground = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     try:
-        with alone(ground / ".download.lock"):
+        with lock_of(folder / part):
             if not (folder / part).is_dir():
                 fetch_part(url, md5, part, folder, ground)
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
@@ -51,12 +50,7 @@ def fetch_part(url: str, md5: str, part: str, folder: Path, ground: Path) -> Non
         os.rename(unpacked / part, folder / part)
 
 
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Inside is one process at a time; the file goes away with the last of them."""
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+def lock_of(folder: Path) -> FileLock:
+    """One process of this machine at a time; the file lies where it is in nobody's way."""
+    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"segforge-download-{name}.lock")

@@ -25,8 +25,8 @@ class DeepLabV3Plus(EncoderModel):
 
     As the paper: rates 6, 12, 18 at output stride 16, twice that at 8; half at 32 is ours. Where it
     enlarges it does so bilinearly with `align_corners=False`; kernels are padded to keep a map's
-    size. No norm stands between the two halves
-    of a separable convolution (the authors' code has one).
+    size. No norm stands between the two halves of a separable convolution (the authors' code has
+    one).
 
     Args:
         atrous_rates: Dilations of the pyramid in pixels of c5; null for the paper's.

@@ -22,10 +22,10 @@ class FPN(EncoderModel):
     """A pyramid p2 ... p5, each level convolved up to stride 4, summed, and enlarged by four.
 
     Kernels are padded to keep a map's size. The pyramid is enlarged by nearest neighbour, the rest
-    bilinearly with `align_corners=False`.
-    The pyramid has no 3x3 of its own, as in the Cityscapes/KITTI project and
-    segmentation_models.pytorch; the authors' has one a level. p5 takes three steps of
-    convolution, group norm, ReLU and doubling, p4 two, p3 one, and p2 one without doubling.
+    bilinearly with `align_corners=False`. The pyramid has no 3x3 of its own, as in the
+    Cityscapes/KITTI project and segmentation_models.pytorch; the authors' has one a level. p5 takes
+    three steps of convolution, group norm, ReLU and doubling, p4 two, p3 one, and p2 one without
+    doubling.
 
     Args:
         pyramid_channels: Width of the pyramid.

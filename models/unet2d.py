@@ -42,8 +42,8 @@ class UNet2D(BaseModel):
     """Levels of two lettered convolutions, max pooling down, nearest enlarging up, a 1x1 head.
 
     Going down, the first convolution of a level has half its width (or its input's, if that is
-    more). Kernels are padded to keep a map's size. Pooling drops an odd last row or
-    column; enlarging goes to the skip's size exactly, to the nearest value and not bilinearly.
+    more). Kernels are padded to keep a map's size. Pooling drops an odd last row or column;
+    enlarging goes to the skip's size exactly, to the nearest value and not bilinearly.
 
     Args:
         out_channels: Channels of the output, or of each named output.

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from torch.utils.data import ConcatDataset
@@ -51,9 +52,9 @@ def files_of(entry: Entry) -> list[Path]:
 def stamp(path: Path) -> str:
     """Size and time of a file, or of all files of a folder; empty for what is not there."""
     try:
-        if path.is_dir():
-            return " ".join(f"{file.name} {stamp(file)}" for file in sorted(path.iterdir()))
         stat = os.stat(path)
+        if S_ISDIR(stat.st_mode):
+            return " ".join(f"{file.name} {stamp(file)}" for file in sorted(path.iterdir()))
     except OSError:
         return ""
     return f"{stat.st_size} {stat.st_mtime_ns}"
