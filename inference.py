@@ -21,7 +21,7 @@ from utils.pipeline import Behind, ahead
 from utils.postprocess.command_line import chosen_postprocess
 from utils.predict import Predict
 from utils.predictors.command_line import chosen_predictor
-from utils.sources import Frame, find_source
+from utils.sources import Frame, Source, find_source
 from utils.writers import Result
 from utils.writers.output import KINDS, Output
 
@@ -59,12 +59,18 @@ def load_as_asked(args: argparse.Namespace) -> Predict:
     return predict
 
 
-def main(args: argparse.Namespace) -> None:
-    import_packages(args.imports)
-    source = find_source(args.images, args.extension)
-    predict = load_as_asked(args)
-    options = (args.skip_existing, args.overwrite, args.fps)
-    output = Output(args.output, args.save or source.default, source, predict.task, *options)
+def predict_all(predict: Predict, source: Source, output: Output, threads: int = 2) -> list[str]:
+    """Predict every image, reading the next and writing the last ones beside the network.
+
+    Args:
+        predict: The model.
+        source: What to predict.
+        output: Where results go.
+        threads: That read, and as many that write; 0 does all in turn.
+
+    Returns:
+        A line for each image that could not be read.
+    """
     in_bands = predict.in_bands and not output.needs_outputs
 
     def read(task: Callable[[], Frame | None]) -> Frame | None:
@@ -75,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
 
     def predicted(frame: Frame) -> Result:
         if in_bands:
-            labels, kept = predict.label_in_bands(frame.image, args.output), {}
+            labels, kept = predict.label_in_bands(frame.image, output.folder), {}
         else:
             outputs = predict.outputs(frame.prepared)
             labels = predict.label(outputs)
@@ -85,8 +91,8 @@ def main(args: argparse.Namespace) -> None:
     done, problems = 0, []
     tasks = source.reads(predict.channels, output.wants)
     reads = (functools.partial(read, task) for task in tasks)
-    reading = 1 if source.in_order and args.threads else args.threads
-    writing = 1 if output.in_order and args.threads else args.threads
+    reading = 1 if source.in_order and threads else threads
+    writing = 1 if output.in_order and threads else threads
     with output, Behind(writing) as behind:
         frames = ahead(reads, reading)
         for frame in tqdm(frames, "predicting", len(source), unit="img", disable=None):
@@ -95,8 +101,17 @@ def main(args: argparse.Namespace) -> None:
                 continue
             behind.do(output.write, frame.name, predicted(frame))
             done += 1
-    log.info("%d images predicted into %s", done, args.output)
-    problems += source.problems()
+    log.info("%d images predicted into %s", done, output.folder)
+    return problems + source.problems()
+
+
+def main(args: argparse.Namespace) -> None:
+    import_packages(args.imports)
+    source = find_source(args.images, args.extension)
+    predict = load_as_asked(args)
+    options = (args.skip_existing, args.overwrite, args.fps)
+    output = Output(args.output, args.save or source.default, source, predict.task, *options)
+    problems = predict_all(predict, source, output, args.threads)
     if problems:
         raise UserError("these images could not be read:\n  " + "\n  ".join(problems))
 

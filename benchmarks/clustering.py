@@ -28,9 +28,8 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from embedding_maps import draw_map, symmetric_best_dice  # noqa: E402
-from measuring import seconds  # noqa: E402
-
+from benchmarks.embedding_maps import draw_map, symmetric_best_dice  # noqa: E402
+from benchmarks.measuring import seconds  # noqa: E402
 from utils.clustering import LABELERS  # noqa: E402
 from utils.embeddings_file import read_dataset  # noqa: E402
 

@@ -39,11 +39,10 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from augmenting import CROP, WAYS, example, recipe  # noqa: E402
-from measuring import copy_bandwidth  # noqa: E402
-
 from base.base_dataloader import BaseDataLoader  # noqa: E402
 from base.base_dataset import BaseDataset  # noqa: E402
+from benchmarks.augmenting import CROP, WAYS, example, recipe  # noqa: E402
+from benchmarks.measuring import copy_bandwidth  # noqa: E402
 from dataloaders.transforms.warp import (  # noqa: E402
     about,
     pixel_matrix,

@@ -28,8 +28,7 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import resident, seconds  # noqa: E402
-
+from benchmarks.measuring import resident, seconds  # noqa: E402
 from utils.losses import LOSSES  # noqa: E402
 
 DELTA_VAR, DELTA_DIST, GAMMA = 0.5, 2.0, 0.001

@@ -24,10 +24,9 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import resident, seconds  # noqa: E402
-
 import train  # noqa: E402
 from base.base_trainer import BaseTrainer  # noqa: E402
+from benchmarks.measuring import resident, seconds  # noqa: E402
 from utils.config import filled  # noqa: E402
 from utils.feed import on_device  # noqa: E402
 from utils.progress import Progress  # noqa: E402

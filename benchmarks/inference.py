@@ -24,15 +24,19 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+import train  # noqa: E402, F401 - fills the registries
 from benchmarks.measuring import seconds  # noqa: E402
+from inference import predict_all  # noqa: E402
 from models import MODELS  # noqa: E402
+from utils.config import filled, read_config  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
 from utils.normalization import Normalization  # noqa: E402
-from utils.pipeline import Behind, ahead  # noqa: E402
-from utils.predictors import MultiScale, Sliding, Whole  # noqa: E402
+from utils.predict import Predict  # noqa: E402
+from utils.predictors import MultiScale, Sliding  # noqa: E402
 from utils.predictors.multi_scale import resize  # noqa: E402
+from utils.scoring import with_defaults  # noqa: E402
 from utils.sources import find_source  # noqa: E402
-from utils.writers import WRITERS, Result, Task  # noqa: E402
+from utils.writers.output import Output  # noqa: E402
 
 SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 CLASSES = 21
@@ -53,27 +57,29 @@ def photos(folder: Path, count: int, size: tuple[int, int]) -> None:
         write_png(folder / f"{index:03d}.png", noisy.clip(0, 255).astype(np.uint8))
 
 
-def folder_rate(model: nn.Module, device: str, folder: Path, output: Path) -> float:
-    """Images a second from PNG to label map on disk, two threads reading and two writing."""
-    task = Task([str(i) for i in range(CLASSES)], [[i, i, i] for i in range(256)], "semantic", ())
-    normalize, whole, writer = Normalization(), Whole(), WRITERS["palette"]
+def folder_rate(predict: Predict, folder: Path, output: Path) -> float:
+    """Images a second from PNG to label map on disk, as inference.py goes through a folder."""
     source = find_source([folder])
 
-    def read(task_):
-        frame = task_()
-        frame.prepared = normalize(frame.image)[None]
-        return frame
-
     def work() -> None:
-        reads = ((lambda t=t: read(t)) for t in source.reads(3, lambda name: True))
-        with Behind(2) as behind:
-            for frame in ahead(reads, 2):
-                out = whole(model, frame.prepared.to(device))["out"]
-                labels = out.argmax(1)[0].cpu().numpy()
-                place = output / writer.place(frame.name)
-                behind.do(writer.write, place, Result(task, frame.image, labels, {}))
+        written = Output(output, ["palette"], source, predict.task, overwrite=True)
+        predict_all(predict, source, written)
 
-    return len(source) / best(work, device, 2)
+    return len(source) / best(work, predict.device, 2)
+
+
+def untrained(model: nn.Module, device: str) -> Predict:
+    """A model with everything around it, as a checkpoint of a run would give it."""
+    float32 = ["trainer.amp=false", "trainer.channels_last=false"]
+    config = with_defaults(filled(read_config(ROOT / "configs" / "quickstart.json", float32)))
+    state = {
+        "config": config,
+        "classes": [str(i) for i in range(CLASSES)],
+        "palette": [[i, i, i] for i in range(256)],
+        "channels": 3,
+        "normalization": Normalization().state(),
+    }
+    return Predict(state, model, torch.device(device))
 
 
 def one_by_one(model: nn.Module, image: Tensor, window: int) -> Tensor:
@@ -118,7 +124,8 @@ def main(args: argparse.Namespace) -> None:
     forward = 1 / best(lambda: model(image), device, rounds)
     with tempfile.TemporaryDirectory() as folder:
         photos(Path(folder) / "in", args.images, size)
-        rate = folder_rate(model, device, Path(folder) / "in", Path(folder) / "out")
+        places = Path(folder) / "in", Path(folder) / "out"
+        rate = folder_rate(untrained(model, device), *places)
     print(f"1 folder      {rate:8.2f} img/s, forward alone {forward:8.2f}: {rate / forward:.2f}")
 
     large = torch.rand(1, 3, 2 * size[0], 2 * size[1], device=device)

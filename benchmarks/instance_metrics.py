@@ -24,8 +24,7 @@ from scipy.spatial import cKDTree
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import seconds  # noqa: E402
-
+from benchmarks.measuring import seconds  # noqa: E402
 from utils.metrics import METRICS  # noqa: E402
 
 

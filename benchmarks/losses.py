@@ -27,8 +27,7 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import copy_bandwidth, resident, seconds  # noqa: E402
-
+from benchmarks.measuring import copy_bandwidth, resident, seconds  # noqa: E402
 from utils.losses import LOSSES  # noqa: E402
 
 IGNORE = 255

@@ -28,8 +28,7 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import copy_bandwidth  # noqa: E402
-
+from benchmarks.measuring import copy_bandwidth  # noqa: E402
 from utils.metrics import METRICS  # noqa: E402
 
 IGNORE = 255

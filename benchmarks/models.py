@@ -31,8 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from measuring import resident, seconds  # noqa: E402
-
+from benchmarks.measuring import resident, seconds  # noqa: E402
 from models import MODELS  # noqa: E402
 
 CLASSES = 21
