@@ -8,7 +8,7 @@ import torch
 
 from utils.clustering import LABELERS, MeanShiftPlus
 from utils.clustering.borders import is_object
-from utils.clustering.consistency import median_iou
+from utils.clustering.consistency import agrees
 from utils.clustering.density import hills
 from utils.clustering.sample_labeler import first_of_each
 from utils.errors import UserError
@@ -98,12 +98,26 @@ def test_first_of_each():
     assert sorted(first_of_each(owners, 2).tolist()) == [0, 1, 2, 3, 5]
 
 
-def test_median_iou_by_hand():
+@pytest.mark.parametrize(
+    "drawn, iou", [([0, 1, 3], 3 / 4), ([3], 1 / 5)], ids=["most of it", "its odd one"]
+)
+def test_agreement_by_hand(drawn, iou):
     """Pixels at 0, 0, 0, 1, 1; the cluster is the first four. IoUs 3/4 at 0, 1/5 at 1."""
     pixels = torch.tensor([[0.0, 0], [0, 0], [0, 0], [1, 0], [1, 0]])
     cluster = torch.tensor([True, True, True, True, False])
-    assert median_iou(pixels, pixels[[0, 1, 3]], cluster, 0.5) == pytest.approx(3 / 4)
-    assert median_iou(pixels, pixels[[3]], cluster, 0.5) == pytest.approx(1 / 5)
+    assert agrees(pixels, pixels[drawn], cluster, 0.5, iou - 0.01)
+    assert not agrees(pixels, pixels[drawn], cluster, 0.5, iou + 0.01)
+
+
+def test_agreement_is_of_all_pixels():
+    """Near the anchor lie the cluster's 40 pixels and one more of 960: an IoU of 40/41."""
+    pixels = torch.full((1000, 2), 5.0)
+    pixels[:41] = 0
+    cluster = torch.arange(1000) < 40
+    assert agrees(pixels, pixels[:1], cluster, 0.5, 40 / 41 - 1e-3)
+    assert not agrees(pixels, pixels[:1], cluster, 0.5, 40 / 41 + 1e-3)
+    pixels[41:] = 0
+    assert not agrees(pixels, pixels[:1], cluster, 0.5, 40 / 1000 + 1e-3)
 
 
 def test_consistency_drops_what_the_teacher_does_not_part():
