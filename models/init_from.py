@@ -133,13 +133,14 @@ def sources(own: dict[str, Tensor], old: dict[str, Tensor]) -> dict[str, str]:
     def paired(names: dict[str, Tensor]) -> bool:
         return all(any(name.startswith(part) for name in names) for part in (STUDENT, TEACHER))
 
-    if paired(own) and not paired(old):
-        place = alone
-    elif paired(old) and not paired(own):
-        place = STUDENT.__add__
-    else:
-        place = str
-    return {name: place(name) for name in own if place(name) in old}
+    into_pair = paired(own) and not paired(old)
+    out_of_pair = paired(old) and not paired(own)
+    found = {}
+    for name in own:
+        there = alone(name) if into_pair else STUDENT + name if out_of_pair else name
+        if there in old:
+            found[name] = there
+    return found
 
 
 def holds_classes(config: dict | None, output: str) -> bool:
