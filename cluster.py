@@ -21,7 +21,7 @@ from base.base_metric import BaseMetric
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
 from utils.device import choose_devices
-from utils.embeddings_file import add_datasets, holds, read_dataset, read_told, stem_of
+from utils.embeddings_file import add_datasets, holds, read_map, read_told, stem_of
 from utils.errors import UserError
 from utils.label_files import (
     TRUTH_NAMES,
@@ -70,7 +70,7 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     options = job.options
     labeler = LABELERS.build(with_told(job.labeler, read_told(job.path)))
     outputs = {
-        name: torch.from_numpy(read_dataset(job.path, SAVED_AS[name]))[None].to(job.device)
+        name: torch.from_numpy(read_map(job.path, SAVED_AS[name], "E, H, W"))[None].to(job.device)
         for name in labeler.reads()
     }
     size = tuple(outputs["out"].shape[2:])
@@ -79,7 +79,7 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
         mask = read_foreground(job.semantic, options.ds_name, options.things_class)
         mask = of_size(mask, size, job.semantic)
     elif holds(job.path, "semantic"):
-        mask = read_dataset(job.path, "semantic") > 0
+        mask = of_size(read_map(job.path, "semantic", "H, W") > 0, size, f"{job.path}: /semantic")
     if job.truth is not None:
         truth = of_size(
             read_truth(job.truth, options.ds_name, options.things_class), size, job.truth
@@ -96,11 +96,11 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     return labels, truth
 
 
-def of_size(labels: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
+def of_size(labels: np.ndarray, size: tuple[int, int], name: Path | str) -> np.ndarray:
     if labels.shape != size:
         height, width = labels.shape
         raise UserError(
-            f"{path} is {height}x{width}, the embedding {size[0]}x{size[1]}; predict images of the "
+            f"{name} is {height}x{width}, the embedding {size[0]}x{size[1]}; predict images of the "
             "labels' size, or scale the labels"
         )
     return labels
@@ -118,10 +118,19 @@ def labeler_section(args: argparse.Namespace) -> dict:
 
 def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
     """A job for every file of the folder, everything they need found."""
+    if not args.emb_dir.is_dir():
+        raise UserError(f"--emb-dir {args.emb_dir}: there is no such folder")
     paths = sorted(args.emb_dir.rglob("*.h5"))
     if not paths:
-        raise UserError(f"--emb-dir {args.emb_dir}: no .h5 file in it; inference.py writes them")
+        raise UserError(
+            f"--emb-dir {args.emb_dir}: no .h5 file in it; inference.py --save embeddings writes "
+            "them"
+        )
     check_things(args.things_class)
+    if args.output_dataset.strip(".") == "" or "/" in args.output_dataset:
+        raise UserError(
+            f'--output-dataset "{args.output_dataset}": a name is needed, without a slash'
+        )
     if args.output_dataset in TAKEN:
         raise UserError(f"--output-dataset {args.output_dataset} would replace what is predicted")
     if args.num_workers is not None and args.num_workers < 1:

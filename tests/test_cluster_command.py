@@ -152,10 +152,14 @@ def test_semantic_masks(folder):
             "3 of 3 files missing:\n  plant001_rgb_ids.png or plant001_rgb.png\n  plant002",
         ),
         (["--things-class", "cow"], "--things-class cow: known are person, rider, car"),
+        (["--output-dataset", ""], '--output-dataset "": a name is needed, without a slash'),
+        (["--output-dataset", "."], '--output-dataset ".": a name is needed'),
+        (["--output-dataset", "embeddings1/x"], '"embeddings1/x": a name is needed, without'),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
         (["--num-workers", "0"], "--num-workers 0: one process is the least"),
         (["--min-size", "-3"], "min_size is -3; it must not be negative"),
-        (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it"),
+        (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it; inference.py --save embeddings"),
+        (["--emb-dir", "nowhere"], "--emb-dir nowhere: there is no such folder"),
     ],
 )
 def test_what_the_user_can_mend(folder, monkeypatch, capsys, words, message):
@@ -170,6 +174,7 @@ def test_one_network_only(folder, capsys):
     assert call(folder, "--clustering", "consistency") == 2
     error = capsys.readouterr().err
     assert "a_predictions.h5 has no data set 'embeddings2'; it holds embeddings1, raw" in error
+    assert "Consistency needs it: inference.py --save embeddings writes it for models of" in error
     assert first(folder).any()  # the others are done
 
 
@@ -211,6 +216,51 @@ def test_a_damaged_file_is_named(folder, capsys):
     assert call(folder, "--clustering", "ms") == 2
     assert f"{path} is not an HDF5 file that can be read" in capsys.readouterr().err
     assert first(folder).any()  # the others are done
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("embeddings1", None, "is a group; a data set of numbers is needed"),
+        ("embeddings1", np.ones((4, 5)), "has the shape (4, 5); (E, H, W) is needed"),
+        ("embeddings1", np.ones((1, 3, 4, 5)), "has the shape (1, 3, 4, 5); (E, H, W) is needed"),
+        ("embeddings1", 1.0, "has the shape (); (E, H, W) is needed"),
+        ("embeddings1", b"text", "holds object of the shape (); a map of numbers"),
+        ("embeddings1", np.array([b"a", b"b"]), "holds |S1 of the shape (2,); a map of numbers"),
+        ("embeddings1", np.ones((3, 0, 0)), "holds float64 of the shape (3, 0, 0); a map of"),
+        ("embeddings1", np.ones((3, 4), complex), "holds complex128 of the shape (3, 4); a map"),
+        ("semantic", None, "is a group"),
+        ("semantic", np.ones((1, 40, 48)), "has the shape (1, 40, 48); (H, W) is needed"),
+        ("semantic", np.ones((4, 5)), "is 4x5, the embedding 40x48"),
+    ],
+)
+def test_a_malformed_file_is_named(folder, capsys, name, content, message):
+    """The others are clustered and scored."""
+    path = folder / "emb" / f"{STEMS[1]}_predictions.h5"
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        if content is None:
+            file.create_group(name)
+        else:
+            file[name] = content
+    words = ("--ds-name", "cvppp", "--gt-dir", str(folder / "gt"), "--score")
+    assert call(folder, "--clustering", "ms", *words) == 2
+    error = capsys.readouterr().err
+    assert f"these files could not be clustered:\n  {STEMS[1]}: {path}: /{name} {message}" in error
+    assert first(folder).any()
+    text = (folder / "emb" / "segmentation_scores.csv").read_text()
+    assert STEMS[0] in text and STEMS[1] not in text
+
+
+@pytest.mark.parametrize("value", ["abc", [1.0, 2.0]])
+def test_a_distance_that_is_no_number(folder, capsys, value):
+    path = folder / "emb" / f"{STEMS[1]}_predictions.h5"
+    with h5py.File(path, "a") as file:
+        file.attrs["delta_var"] = value
+    assert call(folder, "--clustering", "ms") == 2
+    assert f"{path}: its attribute delta_var is " in capsys.readouterr().err
+    assert first(folder).any()
 
 
 def test_a_mask_of_another_size(folder, capsys):
