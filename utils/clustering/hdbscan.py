@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from utils.checks import at_least, finite
 from utils.clustering.embedding_labeler import EmbeddingLabeler
 from utils.clustering.labeler import LABELERS
 
@@ -42,8 +42,8 @@ class HDBSCAN(EmbeddingLabeler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"epsilon is {self.epsilon}; it must be a number from 0 up")
+        finite(epsilon=self.epsilon)
+        at_least(0, epsilon=self.epsilon)
 
     def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
         labels = torch.zeros_like(foreground, dtype=torch.int64)

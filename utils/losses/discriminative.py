@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.checks import finite
 from utils.losses.instance_means import means_and_pull
 from utils.losses.instances import (
     Instances,
@@ -49,8 +50,8 @@ class Discriminative(BaseLoss):
         prediction (B, E, H, W), target (B, H, W) of any ids from 0 up
         -> {"pull": scalar, "push": scalar, "norm": scalar}.
     Raises:
-        ValueError: If embedding_dim is below 2, a delta or factor is negative, delta_dist is not
-            above delta_var, or "push" is asked for with norm 1.
+        ValueError: If embedding_dim is below 2, a delta or factor is negative or not finite,
+            delta_dist is not above delta_var, or "push" is asked for with norm 1.
     """
 
     target: ClassVar[str] = "instance"
@@ -79,6 +80,7 @@ class Discriminative(BaseLoss):
                 f"embedding_dim is {embedding_dim}; instances keep apart in 2 channels or more"
             )
         factors = {"delta_var": delta_var, "alpha": alpha, "beta": beta, "gamma": gamma}
+        finite(delta_dist=delta_dist, **factors)
         for name, value in factors.items():
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must not be negative")

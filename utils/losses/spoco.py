@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.checks import finite
 from utils.losses.affinity import affinity_cost
 from utils.losses.anchors import choose_anchors
 from utils.losses.discriminative import Discriminative
@@ -103,6 +104,7 @@ class Spoco(BaseLoss):
             "instance_weight": instance_weight,
             "consistency_weight": consistency_weight,
         }
+        finite(**factors)
         for name, value in factors.items():
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must not be negative")
