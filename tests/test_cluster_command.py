@@ -156,6 +156,13 @@ def test_semantic_masks(folder):
         (["--output-dataset", "."], '--output-dataset ".": a name is needed'),
         (["--output-dataset", "embeddings1/x"], '"embeddings1/x": a name is needed, without'),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
+        (["--things-class", "car"], "--things-class car is read from label files; give --sem-dir"),
+        (["--set", "bandwith=1"], "unknown key 'bandwith'; did you mean 'bandwidth'"),
+        (["--set", "bandwidth=wide"], 'args.bandwidth: "wide" is not a number'),
+        (["--set", "bandwidth=-1"], "bandwidth is -1; it must be above 0"),
+        (["--set", "bandwidth"], "--set bandwidth: write it as key"),
+        (["--set", "output=aux"], 'there is no output "aux" in the files, but out, teacher'),
+        (["--delta-var", "nan"], "delta_var is nan; a finite number is needed"),
         (["--num-workers", "0"], "--num-workers 0: one process is the least"),
         (["--min-size", "-3"], "min_size is -3; it must not be negative"),
         (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it; inference.py --save embeddings"),
@@ -261,6 +268,31 @@ def test_a_distance_that_is_no_number(folder, capsys, value):
     assert call(folder, "--clustering", "ms") == 2
     assert f"{path}: its attribute delta_var is " in capsys.readouterr().err
     assert first(folder).any()
+
+
+def test_other_arguments_of_the_labeler(folder):
+    """A bandwidth beyond all distances makes one cluster, which is no background here."""
+    words = ("--clustering", "ms", "--set", "bandwidth=9", "--set", "remove_largest=false")
+    assert call(folder, *words) == 0
+    assert (first(folder) == 1).all()
+
+
+def test_told_distances_count_before_any_file_is_touched(folder):
+    """By itself msplus would join from 2.0 on, which is below this radius."""
+    for stem in STEMS:
+        with h5py.File(folder / "emb" / f"{stem}_predictions.h5", "a") as file:
+            file.attrs["delta_dist"] = 6.0
+    assert call(folder, "--clustering", "msplus", "--delta-var", "2.5") == 0
+
+
+def test_notes_on_what_has_no_effect(folder, caplog):
+    assert call(folder, "--clustering", "ms", "--ds-name", "cvppp") == 0
+    assert "note: --ds-name says how label files are read, and there is no" in caplog.text
+    assert "no file has a pixel" not in caplog.text
+    words = ("--clustering", "ms", "--sem-dir", str(folder / "sem"), "--things-class", "99")
+    assert call(folder, *words) == 0
+    told = f"no file has a pixel to look for objects in: the class 99 in --sem-dir {folder / 'sem'}"
+    assert told in caplog.text and not first(folder).any()
 
 
 def test_a_mask_of_another_size(folder, capsys):
