@@ -25,6 +25,7 @@ class PrincipalComponents:
         mean: (E,) of the fitted pixels.
         basis: (E, 3) directions, the first one with most variance; zeros beyond E.
         low, high: Values that become 0 and 255.
+        flat: Whether no pixel differed from the others.
     """
 
     def __init__(self, maps: Iterable[np.ndarray]):
@@ -40,7 +41,11 @@ class PrincipalComponents:
         self.basis = np.zeros((width, SHOWN))
         self.basis[:, : directions.shape[1]] = directions
         shown = self.project(points)[:, : directions.shape[1]]
-        self.low, self.high = np.percentile(shown, TAILS) if len(points) else (0.0, 1.0)
+        self.low, self.high = np.percentile(shown, TAILS) if len(points) else (0.0, 0.0)
+
+    @property
+    def flat(self) -> bool:
+        return self.high - self.low <= 1e-12
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (P, E) as (P, 3) components."""

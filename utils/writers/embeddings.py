@@ -38,7 +38,8 @@ class EmbeddingWriter:
 
     Beside it the principal components of the embeddings as pictures.
 
-    The components are those of the first image, so that colours mean the same in a whole folder.
+    The components are those of the first image whose embedding varies, so that colours mean the
+    same in a whole folder.
     """
 
     def __init__(self):
@@ -47,7 +48,7 @@ class EmbeddingWriter:
     def __call__(self, path: Path, result: Result) -> None:
         found = embeddings_of(result)
         for name, embedding in found.items():
-            if name not in self.components:
+            if name not in self.components or self.components[name].flat:
                 self.components[name] = PrincipalComponents([embedding])
             picture = path.with_name(path.name.removesuffix(ENDING) + ENDINGS[name])
             write_png(picture, self.components[name].colors(embedding))
