@@ -14,6 +14,7 @@ from utils.losses.instances import (
     class_of_instances,
     mean_over_instances,
     number_instances,
+    refuse_strays,
 )
 from utils.losses.push import push_means, push_pixels
 
@@ -52,6 +53,7 @@ class Discriminative(BaseLoss):
     Raises:
         ValueError: If embedding_dim is below 2, a delta or factor is negative or not finite,
             delta_dist is not above delta_var, or "push" is asked for with norm 1.
+        UserError: From a step on the CPU, if an id is negative and not ignored.
     """
 
     target: ClassVar[str] = "instance"
@@ -101,6 +103,7 @@ class Discriminative(BaseLoss):
         self, prediction: Tensor, target: Tensor, semantic: Tensor | None = None
     ) -> dict[str, Tensor]:
         x, ids = prediction.flatten(2), target.flatten(1)
+        refuse_strays(ids, self.ignore_index)
         counted = (ids >= 0) & (ids != self.ignore_index)
         background = counted & (ids == 0)
         if self.background != "instance":
