@@ -154,7 +154,7 @@ def test_flat_and_broken_embeddings_are_drawn():
 
 @pytest.mark.parametrize("nothing", [3.0, np.nan])
 def test_a_flat_first_embedding_decides_no_colours(nothing, tmp_path):
-    writer, wide = EmbeddingWriter(), embedding(4).astype(np.float32)
+    writer, wide = EmbeddingWriter(tmp_path), embedding(4).astype(np.float32)
     task = Task(["a"], [[0, 0, 0]], "instance", scores=(), embedding="out")
     for name, each in (("a", np.full_like(wide, nothing)), ("b", wide), ("c", 2 * wide)):
         image, labels = np.zeros((*wide.shape[1:], 3), np.uint8), np.zeros(wide.shape[1:], int)
