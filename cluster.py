@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import functools
 import logging
@@ -20,8 +21,9 @@ from tqdm import tqdm
 from base.base_metric import BaseMetric
 from utils.clustering import LABELERS
 from utils.command import add_common_options, import_packages, run
+from utils.config import override
 from utils.device import choose_devices
-from utils.embeddings_file import add_datasets, holds, read_dataset, read_told, stem_of
+from utils.embeddings_file import add_datasets, holds, read_map, read_told, stem_of
 from utils.errors import UserError
 from utils.label_files import (
     TRUTH_NAMES,
@@ -33,6 +35,7 @@ from utils.label_files import (
 )
 from utils.metrics import METRICS
 from utils.registry import parameters
+from utils.schema import check_section
 from utils.scoring import with_told
 from utils.tables import number, score_table
 from utils.targets import INSTANCE_IGNORE
@@ -65,12 +68,21 @@ class Job:
     device: str
 
 
-def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
-    """Add the segmentation, and the truth where it is given, to a file; both (H, W)."""
+@dataclass
+class Done:
+    """What was added to a file, labels and truth (H, W), and whether its mask had any pixel."""
+
+    labels: np.ndarray
+    truth: np.ndarray | None
+    looked: bool
+
+
+def cluster_file(job: Job) -> Done:
+    """Add the segmentation, and the truth where it is given, to a file."""
     options = job.options
     labeler = LABELERS.build(with_told(job.labeler, read_told(job.path)))
     outputs = {
-        name: torch.from_numpy(read_dataset(job.path, SAVED_AS[name]))[None].to(job.device)
+        name: torch.from_numpy(read_map(job.path, SAVED_AS[name], "E, H, W"))[None].to(job.device)
         for name in labeler.reads()
     }
     size = tuple(outputs["out"].shape[2:])
@@ -79,7 +91,7 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
         mask = read_foreground(job.semantic, options.ds_name, options.things_class)
         mask = of_size(mask, size, job.semantic)
     elif holds(job.path, "semantic"):
-        mask = read_dataset(job.path, "semantic") > 0
+        mask = of_size(read_map(job.path, "semantic", "H, W") > 0, size, f"{job.path}: /semantic")
     if job.truth is not None:
         truth = of_size(
             read_truth(job.truth, options.ds_name, options.things_class), size, job.truth
@@ -93,14 +105,14 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     if truth is not None:
         added["gt"] = truth
     add_datasets(job.path, added)
-    return labels, truth
+    return Done(labels, truth, mask is None or bool(mask.any()))
 
 
-def of_size(labels: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
+def of_size(labels: np.ndarray, size: tuple[int, int], name: Path | str) -> np.ndarray:
     if labels.shape != size:
         height, width = labels.shape
         raise UserError(
-            f"{path} is {height}x{width}, the embedding {size[0]}x{size[1]}; predict images of the "
+            f"{name} is {height}x{width}, the embedding {size[0]}x{size[1]}; predict images of the "
             "labels' size, or scale the labels"
         )
     return labels
@@ -113,15 +125,22 @@ def labeler_section(args: argparse.Namespace) -> dict:
     takes = parameters(LABELERS[name])
     for key in given.keys() - takes.keys():
         log.info("note: --clustering %s has no --%s", args.clustering, key.replace("_", "-"))
-    return {"type": name, "args": {key: v for key, v in given.items() if key in takes}}
+    section = {"type": name, "args": {key: v for key, v in given.items() if key in takes}}
+    for text in args.set:
+        override(section["args"], text)
+    check_section(section, "labeler", f"--clustering {args.clustering}")
+    return section
 
 
-def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
-    """A job for every file of the folder, everything they need found."""
-    paths = sorted(args.emb_dir.rglob("*.h5"))
-    if not paths:
-        raise UserError(f"--emb-dir {args.emb_dir}: no .h5 file in it; inference.py writes them")
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse what can be refused before a file is looked at."""
+    if not args.emb_dir.is_dir():
+        raise UserError(f"--emb-dir {args.emb_dir}: there is no such folder")
     check_things(args.things_class)
+    if args.output_dataset.strip(".") == "" or "/" in args.output_dataset:
+        raise UserError(
+            f'--output-dataset "{args.output_dataset}": a name is needed, without a slash'
+        )
     if args.output_dataset in TAKEN:
         raise UserError(f"--output-dataset {args.output_dataset} would replace what is predicted")
     if args.num_workers is not None and args.num_workers < 1:
@@ -129,6 +148,33 @@ def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
     for flag in ("score", "gt_foreground"):
         if getattr(args, flag) and args.gt_dir is None:
             raise UserError(f"--{flag.replace('_', '-')} needs --gt-dir, the folder of label files")
+    if args.gt_dir is None and args.sem_dir is None:
+        if args.things_class is not None:
+            raise UserError(
+                f"--things-class {args.things_class} is read from label files; give --sem-dir, the "
+                "folder of semantic maps, or --gt-dir"
+            )
+        if args.ds_name is not None:
+            log.info("note: --ds-name says how label files are read, and there is no --gt-dir")
+
+
+def told_by_first(paths: list[Path]) -> dict[str, float]:
+    """What the loss tells in the first file that can be read."""
+    for path in paths:
+        with contextlib.suppress(UserError):
+            return read_told(path)
+    return {}
+
+
+def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
+    """A job for every file of the folder, everything they need found."""
+    check_options(args)
+    paths = sorted(args.emb_dir.rglob("*.h5"))
+    if not paths:
+        raise UserError(
+            f"--emb-dir {args.emb_dir}: no .h5 file in it; inference.py --save embeddings writes "
+            "them"
+        )
     images = [path.relative_to(args.emb_dir).with_name(stem_of(path)) for path in paths]
     truths: list = [None] * len(paths)
     semantics: list = [None] * len(paths)
@@ -140,7 +186,10 @@ def find_jobs(args: argparse.Namespace, device: str) -> list[Job]:
             args.sem_dir, images, lambda stem: [f"{stem}_ids", stem], "--sem-dir"
         )
     section = labeler_section(args)
-    LABELERS.build(section)  # refuses bad values before any file is touched
+    labeler = LABELERS.build(with_told(section, told_by_first(paths)))  # refuses bad values
+    for name in labeler.reads():
+        if name not in SAVED_AS:
+            raise UserError(f'there is no output "{name}" in the files, but {", ".join(SAVED_AS)}')
     names = [image.as_posix() for image in images]
     files = zip(names, paths, truths, semantics, strict=True)
     return [Job(*each, section, args, device) for each in files]
@@ -183,26 +232,36 @@ def main(args: argparse.Namespace) -> None:
     jobs = find_jobs(args, str(device))
     total = make_metric() if args.score else None
     rows: dict[str, dict[str, float]] = {}
-    failed = []
+    failed, looked = [], False
     done = in_parallel(jobs, args.num_workers)
     for job, result in tqdm(done, total=len(jobs), unit="img", desc="clustering", disable=None):
         try:
-            labels, truth = result()
+            found = result()
         except UserError as error:
             failed.append(f"{job.name}: {error}")
             continue
+        looked |= found.looked
         if total is not None:
             one = make_metric()
-            score(labels, truth, [one, total])
+            score(found.labels, found.truth, [one, total])
             rows[job.name] = one.compute()
     log.info(
         "/%s of %d of %d files in %s",
         *(args.output_dataset, len(jobs) - len(failed), len(jobs), args.emb_dir),
     )
+    if not looked and len(failed) < len(jobs):
+        log.info("note: no file has a pixel to look for objects in: %s", foreground(args))
     if rows:
         report(rows, total.compute(), args)
     if failed:
         raise UserError("these files could not be clustered:\n  " + "\n  ".join(sorted(failed)))
+
+
+def foreground(args: argparse.Namespace) -> str:
+    """What was said about where objects are looked for."""
+    things = args.things_class and f"the class {args.things_class}"
+    where = f"{things or 'objects'} in --sem-dir {args.sem_dir}" if args.sem_dir else "/semantic"
+    return f"{where}, and the truth's objects" if args.gt_foreground else where
 
 
 def report(rows: dict[str, dict], total: dict, args: argparse.Namespace) -> None:
@@ -244,6 +303,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--min-size", type=int, help="smallest object in pixels (50)")
     largest = "the largest cluster is background (where neither mask nor foreground tells)"
     add("--remove-largest", action=argparse.BooleanOptionalAction, help=largest)
+    other = "another argument of the labeler, such as bandwidth=0.75; may be given again"
+    add("--set", action="append", default=[], metavar="key=value", help=other)
     add("--iou-threshold", type=float, help="consistency: what a cluster must reach (0.6)")
     add("--output-dataset", default="segmentation", help="name of the data set (segmentation)")
     add("--score", action="store_true", help="score against --gt-dir")

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from utils.checks import finite
 from utils.errors import UserError
 from utils.registry import Registry
 
@@ -62,6 +63,7 @@ class BaseLoss(nn.Module, ABC):
 
     def __init__(self, num_classes: int, ignore_index: int, aux_weight: float = 0.4):
         super().__init__()
+        finite(aux_weight=aux_weight)
         if aux_weight < 0:
             raise ValueError(f"aux_weight is {aux_weight}; it must not be negative")
         if 0 <= ignore_index < num_classes:

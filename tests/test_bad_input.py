@@ -202,6 +202,10 @@ SETTINGS = {
         ['metric=[{"type": "KittiRoad", "args": {"output": "road"}}]'],
         ["KittiRoad reads the output 'road'", "outputs are 'out'", '"output" to one that a loss'],
     ),
+    "labeler that needs known pixels": (
+        ["labeler.type=Seeded"],
+        ["labeler: Seeded works from known pixels", "take one that needs none, such as MeanShift"],
+    ),
     "labeler of no output": (
         ['labeler={"type": "Argmax", "args": {"output": "road"}}'],
         ['the labeler reads the output "road"', 'the model gives "out"'],

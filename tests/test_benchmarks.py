@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -30,3 +31,29 @@ def test_rate_of_a_folder(tmp_path):
     assert folder_rate(untrained(model, "cpu"), tmp_path / "in", tmp_path / "out") > 0
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["000.png", "001.png"]
+
+
+def test_saved_maps_of_the_clustering(tmp_path, capsys):
+    from benchmarks.clustering import Exact, measure, ours, saved_maps, thinned
+    from utils.embeddings_file import add_datasets, write_embeddings
+
+    truth = np.zeros((60, 100), np.int32)
+    truth[10:30, 10:40], truth[10:30, 60:90], truth[50:] = 1, 2, -1
+    centres = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]] * 3
+    noise = 0.05 * np.random.default_rng(0).normal(size=(3, *truth.shape)).astype(np.float32)
+    path = tmp_path / "a_predictions.h5"
+    embedding = {"embeddings1": centres[truth].transpose(2, 0, 1) + noise}
+    inside = (truth > 0).astype(np.uint8)
+    write_embeddings(path, np.zeros((*truth.shape, 3), np.uint8), embedding, inside)
+    add_datasets(path, {"gt": truth})
+    whole = saved_maps(tmp_path)
+    small = [thinned(each, 50) for each in whole]
+    assert [tuple(m[0].shape[2:]) for m in (*whole, *small)] == [(60, 100), (30, 50)]
+
+    class Parts:
+        def fit_predict(self, pixels):
+            return pixels.argmax(1) - 1  # background, of which there is none here, is noise
+
+    for labeler in (ours("MeanShift", 0.5), Exact(Parts())):
+        for maps in (whole, small):
+            assert measure("", labeler, maps, "cpu")[1] == 1.0

@@ -152,10 +152,21 @@ def test_semantic_masks(folder):
             "3 of 3 files missing:\n  plant001_rgb_ids.png or plant001_rgb.png\n  plant002",
         ),
         (["--things-class", "cow"], "--things-class cow: known are person, rider, car"),
+        (["--output-dataset", ""], '--output-dataset "": a name is needed, without a slash'),
+        (["--output-dataset", "."], '--output-dataset ".": a name is needed'),
+        (["--output-dataset", "embeddings1/x"], '"embeddings1/x": a name is needed, without'),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
+        (["--things-class", "car"], "--things-class car is read from label files; give --sem-dir"),
+        (["--set", "bandwith=1"], "unknown key 'bandwith'; did you mean 'bandwidth'"),
+        (["--set", "bandwidth=wide"], 'args.bandwidth: "wide" is not a number'),
+        (["--set", "bandwidth=-1"], "bandwidth is -1; it must be above 0"),
+        (["--set", "bandwidth"], "--set bandwidth: write it as key"),
+        (["--set", "output=aux"], 'there is no output "aux" in the files, but out, teacher'),
+        (["--delta-var", "nan"], "delta_var is nan; a finite number is needed"),
         (["--num-workers", "0"], "--num-workers 0: one process is the least"),
         (["--min-size", "-3"], "min_size is -3; it must not be negative"),
-        (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it"),
+        (["--emb-dir", "gt"], "--emb-dir gt: no .h5 file in it; inference.py --save embeddings"),
+        (["--emb-dir", "nowhere"], "--emb-dir nowhere: there is no such folder"),
     ],
 )
 def test_what_the_user_can_mend(folder, monkeypatch, capsys, words, message):
@@ -170,6 +181,7 @@ def test_one_network_only(folder, capsys):
     assert call(folder, "--clustering", "consistency") == 2
     error = capsys.readouterr().err
     assert "a_predictions.h5 has no data set 'embeddings2'; it holds embeddings1, raw" in error
+    assert "Consistency needs it: inference.py --save embeddings writes it for models of" in error
     assert first(folder).any()  # the others are done
 
 
@@ -211,6 +223,76 @@ def test_a_damaged_file_is_named(folder, capsys):
     assert call(folder, "--clustering", "ms") == 2
     assert f"{path} is not an HDF5 file that can be read" in capsys.readouterr().err
     assert first(folder).any()  # the others are done
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("embeddings1", None, "is a group; a data set of numbers is needed"),
+        ("embeddings1", np.ones((4, 5)), "has the shape (4, 5); (E, H, W) is needed"),
+        ("embeddings1", np.ones((1, 3, 4, 5)), "has the shape (1, 3, 4, 5); (E, H, W) is needed"),
+        ("embeddings1", 1.0, "has the shape (); (E, H, W) is needed"),
+        ("embeddings1", b"text", "holds object of the shape (); a map of numbers"),
+        ("embeddings1", np.array([b"a", b"b"]), "holds |S1 of the shape (2,); a map of numbers"),
+        ("embeddings1", np.ones((3, 0, 0)), "holds float64 of the shape (3, 0, 0); a map of"),
+        ("embeddings1", np.ones((3, 4), complex), "holds complex128 of the shape (3, 4); a map"),
+        ("semantic", None, "is a group"),
+        ("semantic", np.ones((1, 40, 48)), "has the shape (1, 40, 48); (H, W) is needed"),
+        ("semantic", np.ones((4, 5)), "is 4x5, the embedding 40x48"),
+    ],
+)
+def test_a_malformed_file_is_named(folder, capsys, name, content, message):
+    """The others are clustered and scored."""
+    path = folder / "emb" / f"{STEMS[1]}_predictions.h5"
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        if content is None:
+            file.create_group(name)
+        else:
+            file[name] = content
+    words = ("--ds-name", "cvppp", "--gt-dir", str(folder / "gt"), "--score")
+    assert call(folder, "--clustering", "ms", *words) == 2
+    error = capsys.readouterr().err
+    assert f"these files could not be clustered:\n  {STEMS[1]}: {path}: /{name} {message}" in error
+    assert first(folder).any()
+    text = (folder / "emb" / "segmentation_scores.csv").read_text()
+    assert STEMS[0] in text and STEMS[1] not in text
+
+
+@pytest.mark.parametrize("value", ["abc", [1.0, 2.0]])
+def test_a_distance_that_is_no_number(folder, capsys, value):
+    path = folder / "emb" / f"{STEMS[1]}_predictions.h5"
+    with h5py.File(path, "a") as file:
+        file.attrs["delta_var"] = value
+    assert call(folder, "--clustering", "ms") == 2
+    assert f"{path}: its attribute delta_var is " in capsys.readouterr().err
+    assert first(folder).any()
+
+
+def test_other_arguments_of_the_labeler(folder):
+    """A bandwidth beyond all distances makes one cluster, which is no background here."""
+    words = ("--clustering", "ms", "--set", "bandwidth=9", "--set", "remove_largest=false")
+    assert call(folder, *words) == 0
+    assert (first(folder) == 1).all()
+
+
+def test_told_distances_count_before_any_file_is_touched(folder):
+    """By itself msplus would join from 2.0 on, which is below this radius."""
+    for stem in STEMS:
+        with h5py.File(folder / "emb" / f"{stem}_predictions.h5", "a") as file:
+            file.attrs["delta_dist"] = 6.0
+    assert call(folder, "--clustering", "msplus", "--delta-var", "2.5") == 0
+
+
+def test_notes_on_what_has_no_effect(folder, caplog):
+    assert call(folder, "--clustering", "ms", "--ds-name", "cvppp") == 0
+    assert "note: --ds-name says how label files are read, and there is no" in caplog.text
+    assert "no file has a pixel" not in caplog.text
+    words = ("--clustering", "ms", "--sem-dir", str(folder / "sem"), "--things-class", "99")
+    assert call(folder, *words) == 0
+    told = f"no file has a pixel to look for objects in: the class 99 in --sem-dir {folder / 'sem'}"
+    assert told in caplog.text and not first(folder).any()
 
 
 def test_a_mask_of_another_size(folder, capsys):

@@ -14,7 +14,8 @@ from utils.errors import UserError
 NAMES = [name for name in LABELERS if issubclass(LABELERS[name], EmbeddingLabeler)]
 
 
-ONE = {"HDBSCAN": {"allow_single_cluster": True}}  # by itself it finds two clusters or none
+# by itself it finds two clusters or none
+ONE = {"HDBSCAN": {"allow_single_cluster": True, "epsilon": 0.5}}
 
 
 def label(name: str, outputs, mask=None, **args) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,23 @@ def test_a_bridge_links_for_dbscan_and_not_for_density():
     assert parted.tolist()[:60] in ([0] * 30 + [1] * 30, [1] * 30 + [0] * 30)
 
 
+def test_hdbscan_parts_what_a_bridge_links_unless_epsilon_says_otherwise():
+    """Two clusters with fifty border pixels between them, and a third far away."""
+    blob = 0.1 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    row = torch.stack([torch.linspace(0.3, 2.7, 50), torch.zeros(50)], 1)
+    points = torch.cat([blob, blob + torch.tensor([3.0, 0]), blob + 9, row])
+
+    def clusters(**args) -> list[int]:
+        found = LABELERS["HDBSCAN"](min_size=15, **args).cluster(
+            points.T[:, None], torch.ones(1, len(points), dtype=torch.bool)
+        )
+        return [found[0, start : start + 200].mode().values.item() for start in (0, 200, 400)]
+
+    assert len({*clusters(), 0}) == 4
+    one, same, other = clusters(epsilon=0.5)
+    assert one == same != other
+
+
 def test_long_clusters_stay_whole():
     """A stripe whose embedding drifts by four radii is one hill, and several modes."""
     outputs, number = stripes([[0.0, 0], [0, 0], [0, 0]], width=20)
@@ -135,10 +154,15 @@ def test_consistency_drops_what_the_teacher_does_not_part():
         ("Consistency", {"iou_threshold": 1.5}, "iou_threshold is 1.5; it goes from 0 to 1"),
         ("Consistency", {"anchors": 0}, "anchors is 0; one or more are needed"),
         ("MeanShiftPlus", {"delta_dist": 0}, "delta_dist is 0; it must be above 0"),
+        ("MeanShift", {"bandwidth": math.inf}, "bandwidth is inf; a finite number is needed"),
+        ("Density", {"delta_var": math.nan}, "delta_var is nan; a finite number is needed"),
+        ("MeanShiftPlus", {"delta_var": 2}, "delta_dist is 2.0 and the bandwidth 2; modes within"),
+        ("MeanShiftPlus", {"bandwidth": 3}, "bandwidth 3; .* raise delta_dist, or take MeanShift"),
         ("Density", {"saddle": -1}, "saddle is -1; it goes from 0 to 1"),
         ("DBSCAN", {"eps": 0}, "eps is 0; it must be above 0"),
         ("DBSCAN", {"min_samples": 0}, "min_samples is 0; one or more are needed"),
-        ("HDBSCAN", {"delta_var": -1}, "delta_var is -1; it must be above 0"),
+        ("HDBSCAN", {"epsilon": -1}, "epsilon is -1; 0 is the least"),
+        ("HDBSCAN", {"epsilon": math.nan}, "epsilon is nan; a finite number is needed"),
         ("Seeded", {"radius": 0}, "radius is 0; it must be above 0"),
     ],
 )

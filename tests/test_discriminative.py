@@ -140,6 +140,27 @@ def test_ids_may_be_any_whole_numbers():
             torch.testing.assert_close(found[key], terms[key], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["Discriminative", "Spoco"])
+def test_other_negative_ids_than_the_ignored_are_refused(name):
+    section = {"type": name, "args": {"embedding_dim": 4}}
+    ids = torch.tensor([[[0, 1, -1, 2], [1, 1, 2, -1]]])
+    x = torch.randn(1, 4, 2, 4)
+
+    def cost(ids: Tensor, **args) -> dict:
+        spec = {**section, "args": {**section["args"], **args}}
+        return LOSSES.build(spec, num_classes=2, ignore_index=-1)({"out": x}, ids)
+
+    cost(ids)
+    stray = ids.clone()
+    stray[0, 0, 0], stray[0, 1, 0] = -2, -7
+    with pytest.raises(UserError, match="holds the ids -7, -2; ids of objects are 0 and up, and"):
+        cost(stray)
+    if name == "Spoco":
+        with pytest.raises(UserError, match="holds the ids -7; ids"):
+            cost(stray, ignore_label=-2)
+        cost(stray.where(stray != -7, -2), ignore_label=-2)
+
+
 def test_a_batch_is_the_mean_of_its_images():
     prediction, target = example()
     alone = [build().terms(prediction[i : i + 1], target[i : i + 1]) for i in range(2)]
@@ -238,6 +259,9 @@ def test_a_sum_over_pixels_keeps_both_gradients(far):
         ({"embedding_dim": 1}, "embedding_dim is 1; instances keep apart in 2 channels or more"),
         ({"delta_dist": 0.5}, "delta_dist is 0.5 and delta_var 0.5; with delta_dist not above"),
         ({"delta_var": -1}, "delta_var is -1; it must not be negative"),
+        ({"delta_var": float("nan")}, "delta_var is nan; a finite number is needed"),
+        ({"delta_dist": float("inf")}, "delta_dist is inf; a finite number is needed"),
+        ({"aux_weight": float("nan")}, "aux_weight is nan; a finite number is needed"),
         ({"gamma": -1}, "gamma is -1; it must not be negative"),
         ({"norm": 1, "background": "push"}, 'background "push" measures with norm 2'),
     ],

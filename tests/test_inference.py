@@ -224,6 +224,26 @@ def test_a_folder_has_the_colours_of_its_first_embedding(
         assert np.array_equal(picture, first.colors(embedding))
 
 
+def test_a_folder_that_is_gone_on_with_keeps_its_colours(model, predict, folder, tmp_path):
+    """The picture of a later image is what one run would have made of it."""
+    path = trained_for_objects(model, predict, tmp_path / "objects.pth")
+    words = ("-i", folder, "--save", "embeddings")
+    assert infer(path, *words, "-o", tmp_path / "once") == 0
+    assert infer(path, *words, "-o", tmp_path / "out") == 0
+    gone = [p for p in (tmp_path / "out").rglob("*_predictions*") if p.stem[0] == "c"]
+    assert len(gone) == 2
+    for file in gone:
+        file.unlink()
+    assert infer(path, *words, "-o", tmp_path / "out", "--skip-existing") == 0
+    picture = "deep/c_predictions_1.png"
+    assert (tmp_path / "out" / picture).read_bytes() == (tmp_path / "once" / picture).read_bytes()
+    (tmp_path / "out" / "embeddings1_colours.npz").write_bytes(b"damaged")
+    for file in gone:
+        file.unlink()
+    assert infer(path, *words, "-o", tmp_path / "out", "--skip-existing") == 0
+    assert (tmp_path / "out" / picture).read_bytes() != (tmp_path / "once" / picture).read_bytes()
+
+
 def test_the_embedding_is_told_from_other_heads():
     maps = {name: torch.full((2, 4, 4), float(n)) for n, name in enumerate(("semantic", "e"))}
     maps["teacher_e"] = maps["e"] + 1

@@ -266,10 +266,13 @@ def test_slow_frames_fail_under_a_limit(tasks, tmp_path, capsys):
         json.dumps(frame | {"run_time": 150 + 100 * i}) for i, frame in enumerate(frames.values())
     ]
     slow.write_text("\n".join(lines))
+    for limit in ("inf", "250"):
+        score(slow, tasks, "--time-limit", limit)
+        assert capsys.readouterr().out.strip() == PERFECT
     score(slow, tasks)
-    assert "Lane_Accuracy 1.0000" in capsys.readouterr().out
-    score(slow, tasks, "--time-limit", 200)
-    assert "Lane_Accuracy 0.5000   Lane_FP 0.0000   Lane_FN 0.5000" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Lane_Accuracy 0.5000   Lane_FP 0.0000   Lane_FN 0.5000" in out
+    assert "1 of them failed, as their run_time is above 200 ms, such as clips/0601/1/20.jpg" in out
 
 
 def test_what_users_get_wrong(tasks, tmp_path):
@@ -284,17 +287,48 @@ def test_what_users_get_wrong(tasks, tmp_path):
     for number in range(2):
         with h5py.File(found / f"clips_0601_{number}_20.h5", "w") as data:
             data["raw"] = np.zeros((4, 5))
-    with pytest.raises(UserError, match="no data set 'segmentation', only raw; run cluster.py"):
+    with pytest.raises(
+        UserError, match="no data set 'segmentation'; it holds raw. cluster.py adds"
+    ):
         submit(found, tasks, "-o", tmp_path / "lanes.json")
-    with pytest.raises(UserError, match="no data set 'other', only raw"):
+    with pytest.raises(UserError, match="no data set 'other'; it holds raw"):
         submit(found, tasks, "--dataset", "other")
+    for number in range(2):
+        with h5py.File(found / f"clips_0601_{number}_20.h5", "w") as data:
+            data.create_group("segmentation")
+    with pytest.raises(UserError, match="20.h5: /segmentation is a group; a data set of numbers"):
+        submit(found, tasks, "-o", tmp_path / "lanes.json")
     for number in range(2):
         write_png(found / f"clips_0601_{number}_20.png", np.zeros((4, 5, 3), np.uint8))
     with pytest.raises(UserError, match=r"holds \(4, 5, 3\); an object map is \(H, W\)"):
         submit(found, tasks, "-o", tmp_path / "lanes.json")
     with pytest.raises(UserError, match="--size 1280: write widthxheight"):
         submit(found, tasks, "--size", "1280")
+    with pytest.raises(UserError, match="--size 1280x710: .* asks for lanes at the height 710"):
+        submit(found, tasks, "--size", "1280x710")
     assert not (tmp_path / "lanes.json").exists()
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-5", "fast"])
+def test_a_time_is_a_number_from_0_up(time, tasks, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        submit(tmp_path, tasks, f"--run-time={time}")
+    assert "is no number from 0 up" in capsys.readouterr().err
+    if time != "inf":
+        with pytest.raises(SystemExit):
+            score(tasks, tasks, f"--time-limit={time}")
+        assert "is no number from 0 up" in capsys.readouterr().err
+
+
+def test_a_size_of_another_ratio_is_told(tasks, tmp_path, capsys):
+    for number, mask in enumerate(masks(tasks)):
+        write_png(tmp_path / f"clips_0601_{number}_20.png", mask.astype(np.uint8))
+    words = (tmp_path, tasks, "-o", tmp_path / "lanes.json")
+    submit(*words)
+    assert "note" not in capsys.readouterr().out
+    submit(*words, "--size", "640x720")
+    told = "note: 2 maps have another ratio of width to height than --size 640x720"
+    assert told in capsys.readouterr().out
 
 
 NO_FRAMES = (
@@ -315,6 +349,8 @@ NO_FRAMES = (
     [
         ("", "holds no frames"),
         *((line, "line 1 is not a frame of TuSimple: {.*lanes.*}") for line in NO_FRAMES),
+        (NO_FRAMES[-1], "in every lane; run_time is 'fast', no number from 0 up"),
+        ('{"raw_file": "a", "lanes": [], "run_time": -1}', "run_time is -1, no number from 0 up"),
         ('{"raw_file": "a", "lanes": []}\n' * 2, "line 2 lists a, which is listed before"),
         ('{"raw_file": "a", "lanes": []}', "lacks 2 of 2 frames, such as clips/0601/0/20.jpg"),
     ],

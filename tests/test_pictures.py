@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -25,6 +26,8 @@ from utils.visualize import (
     draw_scatter,
     error_map,
 )
+from utils.writers.embeddings import EmbeddingWriter
+from utils.writers.writer import Result, Task
 
 PALETTE = [[0, 0, 0], [200, 0, 0]]
 
@@ -147,6 +150,20 @@ def test_flat_and_broken_embeddings_are_drawn():
     PrincipalComponents([broken]).colors(broken)
     broken[:, :, :5] = embedding(4)[:, :6, :5]
     assert PrincipalComponents([broken]).colors(broken)[:, :5].std() > 0
+
+
+@pytest.mark.parametrize("nothing", [3.0, np.nan])
+def test_a_flat_first_embedding_decides_no_colours(nothing, tmp_path):
+    writer, wide = EmbeddingWriter(tmp_path), embedding(4).astype(np.float32)
+    task = Task(["a"], [[0, 0, 0]], "instance", scores=(), embedding="out")
+    for name, each in (("a", np.full_like(wide, nothing)), ("b", wide), ("c", 2 * wide)):
+        image, labels = np.zeros((*wide.shape[1:], 3), np.uint8), np.zeros(wide.shape[1:], int)
+        result = Result(task, image, labels, {"out": torch.from_numpy(each)})
+        writer(tmp_path / f"{name}_predictions.h5", result)
+    fitted = PrincipalComponents([wide])
+    for name, each in (("b", wide), ("c", 2 * wide)):
+        picture = read_image(tmp_path / f"{name}_predictions_1.png")
+        assert np.array_equal(picture, fitted.colors(each))
 
 
 @pytest.mark.parametrize("width", [2, 3])

@@ -391,6 +391,8 @@ def test_a_teacher_of_a_named_head():
         ({"kernel_threshold": 1.0}, "kernel_threshold is 1.0; it lies between 0 and 1"),
         ({"max_anchors": 0}, "max_anchors is 0; 1 is the least"),
         ({"uncovered": 1.0}, "uncovered is 1.0; it goes from 0 to just below 1"),
+        ({"instance_weight": float("inf")}, "instance_weight is inf; a finite number is needed"),
+        ({"delta_dist": float("nan")}, "delta_dist is nan; a finite number is needed"),
         ({"consistency_weight": -1.0}, "consistency_weight is -1.0; it must not be negative"),
     ],
 )

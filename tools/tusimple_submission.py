@@ -14,7 +14,6 @@ import argparse
 import sys
 from pathlib import Path, PurePosixPath
 
-import h5py
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from tqdm import tqdm  # noqa: E402
 
-from utils.command import run  # noqa: E402
+from utils.command import at_least, run  # noqa: E402
+from utils.embeddings_file import read_dataset  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import read_label  # noqa: E402
 from utils.lanes import fit_lanes  # noqa: E402
@@ -44,9 +44,17 @@ def main(args: argparse.Namespace) -> None:
             f"such as {missing[0]}; see --help for the names they may have"
         )
     size = parse_size(args.size)
-    frames = []
+    lowest = max((y for task in tasks.values() for y in task["h_samples"]), default=0)
+    if lowest >= size[0]:
+        raise UserError(
+            f"--size {args.size}: {args.tasks} asks for lanes at the height {lowest}, below the "
+            "image; give the width and height of the original frames"
+        )
+    frames, stretched = [], 0
     for name, task in tqdm(tasks.items(), unit="frame", disable=None):
-        lanes = fit_lanes(read_map(files[name], args.dataset), task["h_samples"], size)
+        labels = read_map(files[name], args.dataset)
+        stretched += not is_scaled(labels.shape, size)
+        lanes = fit_lanes(labels, task["h_samples"], size)
         frames.append(
             {
                 "lanes": lanes,
@@ -56,6 +64,11 @@ def main(args: argparse.Namespace) -> None:
             }
         )
     write_frames(args.output, frames)
+    if stretched:
+        print(
+            f"note: {stretched} maps have another ratio of width to height than --size "
+            f"{args.size}; right if you stretched the frames to predict them"
+        )
     count = sum(len(frame["lanes"]) for frame in frames)
     print(f"{count} lanes of {len(frames)} frames in {args.output}")
 
@@ -88,16 +101,7 @@ def read_map(file: Path, dataset: str) -> np.ndarray:
     if file.suffix == ".png":
         labels = read_label(file)
     else:
-        try:
-            with h5py.File(file) as data:
-                if dataset not in data:
-                    raise UserError(
-                        f"{file} has no data set {dataset!r}, only {', '.join(data)}; run "
-                        "cluster.py first"
-                    )
-                labels = data[dataset][()]
-        except OSError as error:
-            raise UserError(f"{file} cannot be read: {error}") from error
+        labels = read_dataset(file, dataset)
     if labels.ndim != 2:
         raise UserError(f"{file} holds {labels.shape}; an object map is (H, W)")
     return labels.astype(np.int64)
@@ -109,6 +113,12 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
         raise UserError(f"--size {text}: write widthxheight, such as 1280x720")
     return int(parts[1]), int(parts[0])
+
+
+def is_scaled(shape: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether a map of that shape has the ratio of frames of that size, a pixel more or less."""
+    (height, width), ratio = shape, size[1] / size[0]
+    return abs(width - height * ratio) <= 1 + ratio
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -123,7 +133,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--size", default="1280x720", help="width and height of the original frames (1280x720)")
     add("--index", type=Path, metavar="FILE", help="index.txt of tools/prepare_tusimple.py")
     run_time = "milliseconds a frame took, as you measured; the benchmark fails above 200 (0)"
-    add("--run-time", type=float, default=0.0, metavar="MS", help=run_time)
+    add("--run-time", type=at_least(0, float), default=0.0, metavar="MS", help=run_time)
     return parser.parse_args(argv)
 
 

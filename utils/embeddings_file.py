@@ -16,6 +16,14 @@ ENDING = "_predictions.h5"
 TOLD = ("delta_var", "delta_dist")
 HALF_UP_TO = 64  # float16 is at most 0.016 off below; embeddings are told apart by tenths
 
+CLUSTER = "cluster.py adds segmentations"
+MADE_BY = {
+    "embeddings1": "inference.py --save embeddings writes it",
+    "embeddings2": "Consistency needs it: inference.py --save embeddings writes it for models of "
+    "the type MeanTeacher; take another labeler for others",
+    "gt": "cluster.py --gt-dir adds it",
+}
+
 
 def write_embeddings(
     path: Path,
@@ -72,13 +80,36 @@ def read_dataset(path: Path, name: str) -> np.ndarray:
     """A data set of a file.
 
     Raises:
-        UserError: If the file cannot be read, or has no such data set.
+        UserError: If the file cannot be read, has no such data set, or the data set is a group,
+            holds no numbers, or is empty.
     """
     with opened(path) as file:
         if name not in file:
             there = ", ".join(file) or "nothing"
-            raise UserError(f"{path} has no data set {name!r}; it holds {there}")
-        return file[name][()]
+            raise UserError(
+                f"{path} has no data set {name!r}; it holds {there}. {MADE_BY.get(name, CLUSTER)}"
+            )
+        found = file[name]
+        if not isinstance(found, h5py.Dataset):
+            raise UserError(f"{path}: /{name} is a group; a data set of numbers is needed")
+        if not (found.dtype.kind in "biuf" and found.size):
+            raise UserError(
+                f"{path}: /{name} holds {found.dtype} of the shape {found.shape}; a map of numbers "
+                "is needed"
+            )
+        return found[()]
+
+
+def read_map(path: Path, name: str, axes: str) -> np.ndarray:
+    """A data set whose shape has so many axes, such as "E, H, W".
+
+    Raises:
+        UserError: If it has others, or `read_dataset` refuses it.
+    """
+    found = read_dataset(path, name)
+    if found.ndim != len(axes.split(",")):
+        raise UserError(f"{path}: /{name} has the shape {found.shape}; ({axes}) is needed")
+    return found
 
 
 def holds(path: Path, name: str) -> bool:
@@ -95,10 +126,16 @@ def read_told(path: Path) -> dict[str, float]:
     """What the loss of a file's network tells a labeler; nothing in files of others.
 
     Raises:
-        UserError: If the file cannot be read.
+        UserError: If the file cannot be read, or one of its values is no number.
     """
     with opened(path) as file:
-        return {name: float(file.attrs[name]) for name in TOLD if name in file.attrs}
+        told = {name: file.attrs[name] for name in TOLD if name in file.attrs}
+    for name, value in told.items():
+        try:
+            told[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}: its attribute {name} is {value!r}, and no number") from error
+    return told
 
 
 def stem_of(path: Path) -> str:

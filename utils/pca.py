@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+
+from utils.errors import UserError
 
 SHOWN = 3  # components: red, green, blue
 TAILS = (0.1, 99.9)  # percentiles that become 0 and 255; objects may be few
@@ -25,6 +30,7 @@ class PrincipalComponents:
         mean: (E,) of the fitted pixels.
         basis: (E, 3) directions, the first one with most variance; zeros beyond E.
         low, high: Values that become 0 and 255.
+        flat: Whether no pixel differed from the others.
     """
 
     def __init__(self, maps: Iterable[np.ndarray]):
@@ -40,7 +46,36 @@ class PrincipalComponents:
         self.basis = np.zeros((width, SHOWN))
         self.basis[:, : directions.shape[1]] = directions
         shown = self.project(points)[:, : directions.shape[1]]
-        self.low, self.high = np.percentile(shown, TAILS) if len(points) else (0.0, 1.0)
+        self.low, self.high = np.percentile(shown, TAILS) if len(points) else (0.0, 0.0)
+
+    def save(self, path: Path) -> None:
+        """Write what was fitted to a file, .npz.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        part = path.with_suffix(".part.npz")
+        try:
+            np.savez(part, mean=self.mean, basis=self.basis, range=(self.low, self.high))
+            os.replace(part, path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> PrincipalComponents | None:
+        """What was saved; None where there is no such file, or it cannot be read."""
+        try:
+            with np.load(path) as file:
+                found = cls.__new__(cls)
+                found.mean, found.basis = file["mean"], file["basis"]
+                found.low, found.high = file["range"]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            return None
+        return found
+
+    @property
+    def flat(self) -> bool:
+        return self.high - self.low <= 1e-12
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (P, E) as (P, 3) components."""

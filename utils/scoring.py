@@ -9,6 +9,7 @@ from torch import Tensor
 
 from base.base_loss import LOSSES
 from utils.clustering import LABELERS
+from utils.errors import UserError
 from utils.losses.weighted_sum import loss_sections
 from utils.metrics import METRICS
 from utils.postprocess import POSTPROCESSORS
@@ -19,7 +20,11 @@ Postprocess = Callable[[Tensor, dict[str, Tensor]], Tensor]
 
 
 def with_defaults(config: dict) -> dict:
-    """The config with predictor, labeler and metric filled in from its first loss."""
+    """The config with predictor, labeler and metric filled in from its first loss.
+
+    Raises:
+        UserError: If a name is unknown, or the labeler cannot work without a mask.
+    """
     first = loss_sections(config["loss"])[0]
     loss = LOSSES[first["type"]]
     full = dict(config)
@@ -27,6 +32,11 @@ def with_defaults(config: dict) -> dict:
     labeler = LABELERS.resolve(config["labeler"] or loss.labeler)
     if config["labeler"] is None and first["output"] != "out":
         labeler["args"]["output"] = first["output"]
+    if LABELERS[labeler["type"]].needs_mask:
+        raise UserError(
+            f"labeler: {labeler['type']} works from known pixels, which only a call from Python "
+            "gives it; take one that needs none, such as MeanShift"
+        )
     full["labeler"] = told_by_loss(labeler, config["loss"])
     metric = config["metric"] or {**loss.metric, "target": first["target"]}
     full["metric"] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,8 +49,10 @@ def read_frames(path: Path, keys: Iterable[str] = ()) -> dict[str, dict]:
         if not is_frame(frame, keys):
             entries = ", ".join(FORM[key] for key in ("raw_file", *keys))
             every = " with an x for each y in every lane" if "lanes" in keys else ""
+            timed = isinstance(frame, dict) and not is_time(frame.get("run_time", 0))
+            time = f"; run_time is {frame['run_time']!r}, no number from 0 up" if timed else ""
             raise UserError(
-                f"{path} line {number} is not a frame of TuSimple: {{{entries}}}{every}"
+                f"{path} line {number} is not a frame of TuSimple: {{{entries}}}{every}{time}"
             )
         if frame["raw_file"] in frames:
             raise UserError(
@@ -72,8 +75,13 @@ def is_frame(data: Any, keys: Iterable[str]) -> bool:
         and isinstance(lanes, list)
         and all(are_pixels(each) for each in (heights, *lanes))
         and ("h_samples" not in data or all(len(lane) == len(heights) for lane in lanes))
-        and are_pixels([data.get("run_time", 0)])
+        and is_time(data.get("run_time", 0))
     )
+
+
+def is_time(value: Any) -> bool:
+    """Whether it is a finite number from 0 up."""
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def are_pixels(values: Any) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.checks import at_least, finite
 from utils.clustering.embedding_labeler import EmbeddingLabeler
 from utils.clustering.labeler import LABELERS
-from utils.clustering.mean_shift import refuse_not_positive
 
 
 @LABELERS.register
@@ -24,28 +24,31 @@ class HDBSCAN(EmbeddingLabeler):
     arXiv).
 
     Args:
-        delta_var: Clusters nearer than this are not parted (cluster_selection_epsilon); a
-            discriminative loss tells its own.
+        epsilon: Clusters nearer than this are not parted, in units of the embedding
+            (cluster_selection_epsilon); 0, the package's default, parts all. A bridge of border
+            pixels is nearer, so that objects which share a border easily become one.
         allow_single_cluster: Let all pixels be one cluster; otherwise an image, or a mask, with one
-            object alone has none.
+            object alone has none. Give an epsilon with it, such as delta_var: without one most
+            pixels of a single cluster are noise.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
-        ValueError: If delta_var is not above 0, or an argument of all labelers of embeddings is
-            refused.
+        ValueError: If epsilon is negative or no finite number, or an argument of all labelers of
+            embeddings is refused.
     """
 
-    delta_var: float = 0.5
+    epsilon: float = 0.0
     allow_single_cluster: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_not_positive(delta_var=self.delta_var)
+        finite(epsilon=self.epsilon)
+        at_least(0, epsilon=self.epsilon)
 
     def cluster(self, embedding: Tensor, foreground: Tensor) -> Tensor:
         labels = torch.zeros_like(foreground, dtype=torch.int64)
         pixels = embedding[:, foreground].T
-        found = hdbscan_labels(pixels, self.min_size, self.delta_var, self.allow_single_cluster)
+        found = hdbscan_labels(pixels, self.min_size, self.epsilon, self.allow_single_cluster)
         labels[foreground] = found + 1
         return labels
 

@@ -23,11 +23,13 @@ class Labeler(ABC):
             in parts.
         scores: Names of the outputs it reads as class scores. Predictors that average several
             predictions average these as probabilities.
+        needs_mask: Works from a mask alone, which only a call from Python gives.
     """
 
     cheap = False
     pixelwise = False
     scores: tuple[str, ...] = ()
+    needs_mask = False
 
     @abstractmethod
     def __call__(self, outputs: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.checks import finite
 from utils.clustering.borders import is_object
 from utils.clustering.embedding_labeler import EmbeddingLabeler
 from utils.clustering.labeler import LABELERS
@@ -42,8 +43,8 @@ class MeanShift(EmbeddingLabeler):
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
-        ValueError: If delta_var or bandwidth is not above 0, or an argument of all labelers of
-            embeddings is refused.
+        ValueError: If delta_var or bandwidth is not above 0 or not finite, or an argument of all
+            labelers of embeddings is refused.
     """
 
     delta_var: float = 0.5
@@ -134,6 +135,7 @@ def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:
 
 
 def refuse_not_positive(**values: float | None) -> None:
+    finite(**values)
     for name, value in values.items():
-        if value is not None and not value > 0:
+        if value is not None and value <= 0:
             raise ValueError(f"{name} is {value}; it must be above 0")

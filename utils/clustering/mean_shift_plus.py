@@ -27,7 +27,8 @@ class MeanShiftPlus(MeanShift):
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
-        ValueError: If delta_dist is not above 0, or an argument of MeanShift is refused.
+        ValueError: If delta_dist is not above the bandwidth, or an argument of MeanShift
+            is refused.
     """
 
     delta_dist: float = 2.0
@@ -35,6 +36,12 @@ class MeanShiftPlus(MeanShift):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_not_positive(delta_dist=self.delta_dist)
+        if self.delta_dist <= self.radius:
+            raise ValueError(
+                f"delta_dist is {self.delta_dist} and the bandwidth {self.radius}; modes within "
+                "the bandwidth are one already, so nothing would be joined: raise delta_dist, or "
+                "take MeanShift"
+            )
 
     def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
         owners = torch.zeros(len(modes), dtype=torch.int64)

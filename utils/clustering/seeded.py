@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Seeded(Labeler):
         ValueError: If delta_var or radius is not above 0.
         UserError: From a call without a mask.
     """
+
+    needs_mask: ClassVar[bool] = True
 
     output: str = "out"
     delta_var: float = 0.5

@@ -7,12 +7,14 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.checks import finite
 from utils.losses.instance_means import means_and_pull
 from utils.losses.instances import (
     Instances,
     class_of_instances,
     mean_over_instances,
     number_instances,
+    refuse_strays,
 )
 from utils.losses.push import push_means, push_pixels
 
@@ -49,8 +51,9 @@ class Discriminative(BaseLoss):
         prediction (B, E, H, W), target (B, H, W) of any ids from 0 up
         -> {"pull": scalar, "push": scalar, "norm": scalar}.
     Raises:
-        ValueError: If embedding_dim is below 2, a delta or factor is negative, delta_dist is not
-            above delta_var, or "push" is asked for with norm 1.
+        ValueError: If embedding_dim is below 2, a delta or factor is negative or not finite,
+            delta_dist is not above delta_var, or "push" is asked for with norm 1.
+        UserError: From a step on the CPU, if an id is negative and not ignored.
     """
 
     target: ClassVar[str] = "instance"
@@ -79,6 +82,7 @@ class Discriminative(BaseLoss):
                 f"embedding_dim is {embedding_dim}; instances keep apart in 2 channels or more"
             )
         factors = {"delta_var": delta_var, "alpha": alpha, "beta": beta, "gamma": gamma}
+        finite(delta_dist=delta_dist, **factors)
         for name, value in factors.items():
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must not be negative")
@@ -99,6 +103,7 @@ class Discriminative(BaseLoss):
         self, prediction: Tensor, target: Tensor, semantic: Tensor | None = None
     ) -> dict[str, Tensor]:
         x, ids = prediction.flatten(2), target.flatten(1)
+        refuse_strays(ids, self.ignore_index)
         counted = (ids >= 0) & (ids != self.ignore_index)
         background = counted & (ids == 0)
         if self.background != "instance":

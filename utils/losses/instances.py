@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.errors import UserError
+from utils.targets import INSTANCE_IGNORE
+
 
 @dataclass
 class Instances:
@@ -27,6 +30,27 @@ class Instances:
     def present(self) -> Tensor:
         """Which instances (B, K) there are."""
         return self.size > 0
+
+
+def refuse_strays(ids: Tensor, *ignored: int | None) -> None:
+    """Refuse negative ids that are not ignored, on the CPU; a GPU would have to be waited for.
+
+    Args:
+        ids: (B, P) int64.
+        ignored: Ids whose pixels give no loss, beside -1.
+
+    Raises:
+        UserError: If there are any.
+    """
+    if ids.device.type != "cpu" or ids.min() >= INSTANCE_IGNORE:
+        return
+    strays = [i for i in ids[ids < 0].unique().tolist() if i not in (INSTANCE_IGNORE, *ignored)]
+    if strays:
+        raise UserError(
+            f"the target holds the ids {', '.join(map(str, strays[:5]))}; ids of objects are 0 and "
+            f"up, and {INSTANCE_IGNORE} where pixels give no loss; change them in the label files, "
+            "or in the data set that makes them"
+        )
 
 
 def number_instances(ids: Tensor, counted: Tensor) -> Instances:

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
+from utils.checks import finite
 from utils.losses.affinity import affinity_cost
 from utils.losses.anchors import choose_anchors
 from utils.losses.discriminative import Discriminative
-from utils.losses.instances import Instances, mean_over_instances, number_instances
+from utils.losses.instances import Instances, mean_over_instances, number_instances, refuse_strays
 from utils.losses.pieces import Around, sum_over_pixels
 from utils.losses.push import Nearness
 from utils.losses.soft_masks import SoftMasks
@@ -63,6 +64,7 @@ class Spoco(BaseLoss):
         factor is 0 left out.
     Raises:
         ValueError: If an argument is out of range; in a step if consistency_only finds no teacher.
+        UserError: From a step on the CPU, if an id is negative and not ignored.
     """
 
     target: ClassVar[str] = "instance"
@@ -103,6 +105,7 @@ class Spoco(BaseLoss):
             "instance_weight": instance_weight,
             "consistency_weight": consistency_weight,
         }
+        finite(**factors)
         for name, value in factors.items():
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must not be negative")
@@ -128,6 +131,7 @@ class Spoco(BaseLoss):
         self, prediction: Tensor, target: Tensor, teacher: Tensor | None = None
     ) -> dict[str, Tensor]:
         x, ids = prediction.flatten(2), target.flatten(1)
+        refuse_strays(ids, self.ignore_index, self.ignore_label)
         counted = (ids >= 0) & (ids != self.ignore_index)
         if self.ignore_label is not None:
             counted = counted & (ids != self.ignore_label)

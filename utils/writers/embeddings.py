@@ -38,20 +38,38 @@ class EmbeddingWriter:
 
     Beside it the principal components of the embeddings as pictures.
 
-    The components are those of the first image, so that colours mean the same in a whole folder.
+    The components are those of the first image whose embedding varies, so that colours mean the
+    same in a whole folder; they are kept in it, for a later run that goes on with it.
+
+    Args:
+        folder: Where results go.
+        go_on: Take the components that an earlier run left there.
     """
 
-    def __init__(self):
+    def __init__(self, folder: Path, go_on: bool = False):
+        self.folder, self.go_on = folder, go_on
         self.components: dict[str, PrincipalComponents] = {}
 
     def __call__(self, path: Path, result: Result) -> None:
         found = embeddings_of(result)
         for name, embedding in found.items():
-            if name not in self.components:
-                self.components[name] = PrincipalComponents([embedding])
+            if name not in self.components or self.components[name].flat:
+                self.components[name] = self.fit(name, embedding)
             picture = path.with_name(path.name.removesuffix(ENDING) + ENDINGS[name])
             write_png(picture, self.components[name].colors(embedding))
         write_embeddings(path, result.image, found, semantic_of(result), result.task.told)
+
+    def fit(self, name: str, embedding: np.ndarray) -> PrincipalComponents:
+        """The folder's components where there are any that fit, else those of the embedding."""
+        path = self.folder / f"{name}_colours.npz"
+        if self.go_on:
+            kept = PrincipalComponents.load(path)
+            if kept is not None and len(kept.mean) == len(embedding):
+                return kept
+        found = PrincipalComponents([embedding])
+        if not found.flat:
+            found.save(path)
+        return found
 
 
 def check(task: Task) -> None:

@@ -50,7 +50,9 @@ class Output:
             self.video = VideoFile(folder / f"{source.title}.mp4", fps or source.fps)
         for writer in self.writers.values():
             writer.check(task)
-        self.write_files = {kind: writer.begin() for kind, writer in self.writers.items()}
+        self.write_files = {
+            kind: writer.begin(folder, skip_existing) for kind, writer in self.writers.items()
+        }
         self._refuse_overwriting(source)
         if skip_existing and self.video and self.video.path.is_file():
             self.video = None  # made anew of the missing frames alone, it would lose the others

@@ -62,7 +62,7 @@ class Writer:
         about: What is in it.
         place: From the image's name to the file, below the output folder.
         begin: Called once a folder, gives what writes each file; that raises UserError where it
-            cannot.
+            cannot. Its argument is the folder, and whether files in it are gone on with.
         outputs: It reads the model's maps.
         in_order: What a file holds depends on those before it.
         check: Raises UserError where a model of this task has no such result.
@@ -70,15 +70,15 @@ class Writer:
 
     about: str
     place: Callable[[PurePath], PurePath]
-    begin: Callable[[], Callable[[Path, Result], None]]
+    begin: Callable[[Path, bool], Callable[[Path, Result], None]]
     outputs: bool = False
     in_order: bool = False
     check: Callable[[Task], None] = any_task
 
 
-def always(write: Callable[[Path, Result], None]) -> Callable[[], Callable]:
+def always(write: Callable[[Path, Result], None]) -> Callable[[Path, bool], Callable]:
     """The same function for every folder, for kinds that remember nothing."""
-    return lambda: write
+    return lambda folder, go_on: write
 
 
 def ending(text: str) -> Callable[[PurePath], PurePath]:
