@@ -81,7 +81,7 @@ def agrees(
     """
     own, others = pixels[cluster], pixels[~cluster]
     shared = near(anchors, own, radius)  # (A,)
-    for step in (64, 8, 1):  # a few pixels bound the union from below, and refute most at little cost
+    for step in (64, 8, 1):  # some pixels bound the union from below and refute most
         union = len(own) + near(anchors, others[::step], radius)
         if (shared / union).quantile(0.5) < threshold:
             return False
