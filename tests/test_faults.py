@@ -123,7 +123,7 @@ def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
     run["trainer"]["save_period"] = 1
     folder = train_run(run, tmp_path)
     last = folder / "last.pth"
-    whole = checkpoint.load(last)
+    whole, table = checkpoint.load(last), rows(folder)
     last.write_bytes(last.read_bytes()[:1000])
     for name in ("best_model.pth", "checkpoint-epoch3.pth"):
         (folder / name).unlink()
@@ -131,6 +131,7 @@ def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "damaged or cut short" in said and "checkpoint-epoch2.pth" in said
     assert same(checkpoint.load(last)["state_dict"], whole["state_dict"])
+    assert rows(folder) == table
 
 
 # writing
@@ -244,6 +245,8 @@ def test_a_failed_write_is_heard_at_the_next_check(tmp_path):
 
 
 def test_an_image_that_goes_bad_names_itself_and_the_way_on(run, tmp_path, monkeypatch):
+    whole = train_run(run, tmp_path)
+    run["name"] = "broken"
     Shapes = DATASETS["Shapes"]
     real, seen = Shapes.read, []
 
@@ -256,6 +259,10 @@ def test_an_image_that_goes_bad_names_itself_and_the_way_on(run, tmp_path, monke
     monkeypatch.setattr(Shapes, "read", read)
     with pytest.raises(UserError, match=r"train_\d+ cannot be read\nWhen(.|\n)*last.pth"):
         train_run(run, tmp_path)
+    monkeypatch.setattr(Shapes, "read", real)
+    broken = newest_run(run)
+    train_words("-r", str(broken / "last.pth"))
+    assert_ends_alike(whole, broken)
 
 
 def test_a_killed_worker_is_a_sentence(run, tmp_path, monkeypatch):
