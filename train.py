@@ -6,6 +6,7 @@ import argparse
 import functools
 import logging
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from utils.device import autocast_dtype, choose_devices
 from utils.distributed import is_main, joined, launch, launcher, require_agreement, together
 from utils.errors import UserError
 from utils.evaluate import evaluate
+from utils.interrupt import telling_the_way_on
 from utils.losses import WeightedSum
 from utils.metrics import metric_of
 from utils.network import with_synch_bn
@@ -41,7 +43,7 @@ from utils.run_length import run_length
 from utils.schedulers import SCHEDULERS
 from utils.scoring import make_postprocess, with_defaults
 from utils.seed import part_ways, seed_everything
-from utils.sweep import grid, run_sweep
+from utils.sweep import grid, require_score, run_sweep
 from utils.targets import require_targets
 from utils.trial import try_shapes
 
@@ -55,7 +57,8 @@ def build(start: Start, devices: list[torch.device]) -> BaseTrainer:
     trainer = TRAINERS.build(section, parts=parts)
     with together():
         if start.state is not None:
-            trainer.resume(start.state)
+            with checkpoint.expected(start.source):
+                trainer.resume(start.state)
     require_agreement(
         (trainer.iteration, trainer.order.length),
         "the processes would not train the same: (iteration to go on from, images of training) "
@@ -109,10 +112,12 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
         model = with_synch_bn(model, devices[0])
     loss, model = loss.to(devices[0]), model.to(devices[0])
     optimizer = make_optimizer(config["optimizer"], model)
-    length = (section["epochs"], section["iterations"], section["accumulate"])
+    whole = config["trainer"]  # the schedule of a smoke run is the whole run's
+    length = (whole["epochs"], whole["iterations"], whole["accumulate"])
+    batches = train_loader.order.whole if whole["smoke"] else len(train_loader.order)
     try:
-        _, steps = run_length(*length, len(train_loader.order))
-        _, per_epoch = run_length(1, None, section["accumulate"], len(train_loader.order))
+        _, steps = run_length(*length, batches)
+        _, per_epoch = run_length(1, None, whole["accumulate"], batches)
     except ValueError as error:
         raise UserError(f"trainer: {error}") from error
     scheduler = config["lr_scheduler"] and SCHEDULERS.build(
@@ -184,8 +189,11 @@ def main(args: argparse.Namespace) -> None:
             if args.resume:
                 raise UserError("--sweep goes on by itself where it stopped; leave -r out")
             points = grid(args.sweep)
-            name = read_config(args.config or QUICKSTART, args.set)["name"]
-        run_sweep(points, name, lambda changes: train(args, "auto", [*args.set, *changes]))
+            config = read_config(args.config or QUICKSTART, args.set)
+            require_score(config)
+        run_sweep(
+            points, config["name"], lambda changes: train(args, "auto", [*args.set, *changes])
+        )
 
 
 def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) -> dict:
@@ -200,18 +208,17 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
     trainer = build(start, devices)
     trainer.command = command_of(args)
     if args.check:
-        trainer.try_step()
+        with telling_the_way_on(trainer.command, None):
+            trainer.try_step()
         log.info("the config, its data and one training step are fine")
         return {}
     with together():
         folder = NoFolder()
         if is_main():
-            config, begin = trainer.identity["config"], trainer.iteration
-            folder = open_folder(config, trainer.save_dir, start.folder, begin)
-    try:
+            place = (trainer.save_dir, start.folder, trainer.iteration, trainer.validated_at)
+            folder = open_folder(trainer.identity["config"], *place)
+    with telling_the_way_on(trainer.command, folder.path), closing(folder):
         best = trainer.fit(folder)
-    finally:
-        folder.close()
     for key, value in best.items():
         score = "-" if value is None else f"{value:.4f}"
         file = folder.path / "best_model.pth" if is_main() else Path()

@@ -19,7 +19,7 @@ from utils.device import autocast, autocast_dtype
 from utils.distributed import is_main, largest, share_buffers, together, world_size
 from utils.feed import on_device
 from utils.finite import Reading, Readings, refuse
-from utils.interrupt import Interrupted, StopAsked, StopRequest, telling_the_way_on, way_on
+from utils.interrupt import Interrupted, StopAsked, StopRequest, way_on
 from utils.monitor import Monitor
 from utils.network import gradients_stay, make_network
 from utils.progress import Progress
@@ -30,6 +30,8 @@ from utils.saving import SavePlan
 from utils.updater import Updater
 
 log = logging.getLogger("segforge")
+
+MOST_REFUSED = 20  # updates in a row that float16's scaler may leave out: its scale is then 2^-4
 
 TRAINERS = Registry("trainer", supplied=("parts",), flat=True, default="Trainer")
 
@@ -64,10 +66,10 @@ class BaseTrainer(ABC):
         ema_decay: Keep a moving average of the weights with this decay, such as 0.999, and
             validate, save and predict with it; 0 for none.
         deterministic: Take deterministic algorithms, and warn where there is none.
-        on_nan: Where a gradient is not finite, "stop" or "skip" the update and count it in the log.
-            To skip, the device is waited for at each update.
-        overfit_batches: Train on the first so many batches alone, unshuffled and with the same
-            augmentation each time: a model and loss that can learn come to a loss near zero.
+        on_nan: Where a loss or gradient is not finite, "stop" or "skip" and count the whole update,
+            waiting for the device at each step. 20 updates in a row that overflow float16 stop too.
+        overfit_batches: Train on the first so many batches alone, unshuffled and augmented the same
+            each time: what can learn comes to a loss near zero. Scores are val_loader's first ones.
         smoke: Go through the whole run with two batches of training and validation each.
     Raises:
         ValueError: If the length is missing or a number is out of range.
@@ -129,8 +131,9 @@ class BaseTrainer(ABC):
         self.device = parts.devices[0]
         self.save_dir, self.save_period = save_dir, save_period
         self.save_plan = SavePlan(save_every_minutes, save_every_iterations)
-        self.log_per_iter, self.skips, self.skipped = log_per_iter, on_nan == "skip", 0
+        self.log_per_iter, self.skips = log_per_iter, on_nan == "skip"
         self.readings = Readings(self.device)
+        self.group: list[str] = []  # names of what makes the next update
 
         self.per_epoch = len(self.order)
         self.total, _ = run_length(epochs, iterations, accumulate, self.per_epoch)
@@ -176,8 +179,9 @@ class BaseTrainer(ABC):
         self.network.train()
         about = (self.order, self.updater.lr)
         log.info("%s; learning rate %g, which does not follow their size", *about)
-        telling = telling_the_way_on(self.command, folder.path)
-        with StopRequest(speaks=is_main()) as self.stop, telling:
+        with StopRequest(speaks=is_main()) as self.stop:
+            if self.iteration > self.validated_at:
+                self.reporter.show_again(self.iteration)
             if self._validation_due():  # the run was stopped before this one
                 self._close_iteration()
             while not self.finished:
@@ -189,11 +193,10 @@ class BaseTrainer(ABC):
     def try_step(self) -> None:
         """One batch forward and backward; nothing is written."""
         self.network.train()
-        with telling_the_way_on(self.command, None):
-            with together():
-                batch = next(on_device(self.train_loader, self.device, self.memory_format))
-            self._train_iteration(batch)
-            self._read(everything=True)
+        with together():
+            batch = next(on_device(self.train_loader, self.device, self.memory_format))
+        self._train_iteration(batch)
+        self._read(everything=True)
 
     def _train_epoch(self) -> None:
         """The batches of this epoch that are left."""
@@ -234,15 +237,24 @@ class BaseTrainer(ABC):
             self.updater.backward(sum(terms.values()), self.iteration)
         self.order.advance()
         norm = self.updater.gradient_norm() if due else None
-        scaled = self.updater.scaler.is_enabled()  # float16's scaler has its own way with infinity
-        reading = Reading(self.iteration, batch, terms, None if scaled else norm)
+        self.group += batch["name"]
+        told = self.updater.scaler.is_enabled() or self.updater.spoilt  # float16's has its own way
+        about = (self.iteration, batch, terms, None if told else norm)
+        reading = Reading(*about, list(self.group))
         self.readings.put(reading)
         if self.skips and not reading.read().is_finite:
             for buffer, before in zip(self.model.buffers(), kept, strict=True):
                 buffer.copy_(before)
-            self.updater.skip(due)
-        elif due and self.updater.update():
-            self.after_update()
+            self.updater.spoilt = True
+        if due:
+            if self.updater.update():
+                self.after_update()
+            elif self.updater.refused:  # by float16's scaler
+                last = Reading(*about[:3], norm, self.group)
+                if self.updater.refused == MOST_REFUSED and not self.skips:
+                    refuse(last.read(), self.folder.path, MOST_REFUSED)
+                self.reporter.refused(last, self.updater.scaler.get_scale())
+            self.group = []
         return outputs
 
     def _read(self, progress: Progress | None = None, everything: bool = False) -> None:
@@ -254,10 +266,7 @@ class BaseTrainer(ABC):
                     images = len(reading.batch["name"]) * world_size()
                     progress.advance(images, sum(reading.terms.values()))
             elif self.skips:
-                self.skipped += 1
-                where = f"iteration {reading.iteration}: {reading.trouble() or 'not finite'}"
-                names = ", ".join(reading.batch["name"])
-                log.warning("%s, on %s: skipped (%d so far)", where, names, self.skipped)
+                self.reporter.skip(reading)
             else:
                 refuse(reading, getattr(self, "folder", None) and self.folder.path)
 
@@ -336,10 +345,6 @@ class BaseTrainer(ABC):
         self._save("last.pth")
         with together():
             self.folder.wait()
-        if not is_main():
-            raise Interrupted("", signal_number)
-        raise Interrupted(
-            f"stopped after iteration {self.iteration} of {self.total}; "
-            + way_on(self.command, self.folder.path),
-            signal_number,
-        )
+        text = f"stopped after iteration {self.iteration} of {self.total}; "
+        text = text + way_on(self.command, self.folder.path) if is_main() else ""
+        raise Interrupted(text, signal_number)

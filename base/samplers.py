@@ -28,7 +28,9 @@ class EpochSampler(Sampler):
     Attributes:
         epoch: The pass over the data, from 0.
         position: Batches of this epoch that are done; iteration starts there.
+        whole: Batches of an epoch without `limit`.
         smallest: Images of this process in the smallest batch.
+        left_out: Images of an epoch that are too few for the processes.
 
     Raises:
         ValueError: If there is no batch, or none of it for some process.
@@ -51,7 +53,8 @@ class EpochSampler(Sampler):
         self.epoch = self.position = 0
         full, rest = divmod(length, batch_size)
         kept = 0 if drop_last or rest < world else rest
-        self.batches = full + (kept > 0)
+        self.batches = self.whole = full + (kept > 0)
+        self.left_out = 0 if drop_last or limit or rest >= world else rest
         if limit and limit < self.batches:
             self.batches, kept = limit, 0
         self.smallest = (kept or batch_size) // world
@@ -70,7 +73,11 @@ class EpochSampler(Sampler):
 
     def __str__(self) -> str:
         shared = f", {-(-self.batch_size // self.world)} a process on {self.world} processes"
-        return f"batches of {self.batch_size} images{shared if self.world > 1 else ''}"
+        lost = f"; the last {self.left_out} of an epoch, fewer than the processes, are left out"
+        return (
+            f"batches of {self.batch_size} images{shared if self.world > 1 else ''}"
+            f"{lost if self.left_out else ''}"
+        )
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, start = self.epoch, self.position  # they move on while batches are fetched ahead

@@ -5,8 +5,9 @@
 The run draws its data and saves after every second batch, so that many kills fall into a write.
 After each kill, some time into the training, the folder's newest good checkpoint must load; then
 `-r auto` goes on, up to the next kill, and at its end the next run begins until there were enough.
-Printed: the kills and where the run went on, then what differs in weights, optimizer, generators
-and metrics.csv between each broken and the unbroken run: nothing, else exit code 1.
+Printed: the kills and where the run went on, then what differs in weights, optimizer, generators,
+metrics.csv and TensorBoard's scalars between each broken and the unbroken run: nothing, else exit
+code 1.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -52,7 +54,7 @@ def config(name: str, folder: Path, workers: int) -> dict:
             "save_dir": str(folder),
             "save_every_iterations": 2,
             "deterministic": True,
-            "tensorboard": False,
+            "log_per_iter": 1,
         },
     }
 
@@ -115,7 +117,13 @@ def result(folder: Path, run: str) -> dict[str, Any]:
     if parts := list(last.parent.glob("*.part")):
         raise SystemExit(f"{run}: left {parts}")
     table = (last.parent / "metrics.csv").read_text()
-    return {**checkpoint.load(last), "metrics.csv": table, "config": None}
+    events = EventAccumulator(str(last.parent), size_guidance={"scalars": 0})
+    events.Reload()
+    curves = {
+        tag: [(point.step, point.value) for point in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+    return {**checkpoint.load(last), "metrics.csv": table, "scalars": curves, "config": None}
 
 
 def main(args: argparse.Namespace) -> int:

@@ -82,6 +82,22 @@ def tiny(tmp_path) -> dict:
 
 
 @pytest.fixture
+def run(tiny) -> dict:
+    """A run of twelve batches in three epochs, saved after every second one."""
+    tiny["n_gpu"] = 0
+    tiny["arch"] = {"type": "GroupNormed", "args": {"dropout": 0.3}}
+    tiny["train_loader"]["args"]["length"] = 8
+    tiny["trainer"] |= {
+        "epochs": 3,
+        "save_every_iterations": 2,
+        "deterministic": True,
+        "tensorboard": True,
+        "log_per_iter": 1,
+    }
+    return tiny
+
+
+@pytest.fixture
 def real_data() -> Path:
     """The folder of real samples; tests that need it are skipped where it is absent."""
     if not DATA.is_dir():

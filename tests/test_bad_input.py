@@ -270,6 +270,16 @@ SETTINGS = {
     ),
     "optimizer that needs a closure": (["optimizer.type=LBFGS"], ["optimizer", "'LBFGS'"]),
     "optimizer of sparse gradients": (["optimizer.type=SparseAdam"], ["optimizer", "'SparseAdam'"]),
+    "a name that leaves its folder": (
+        ["name=../up"],
+        ["name is '../up'; it names a folder, so give a word without slashes"],
+    ),
+    "no name": (["name="], ["name is ''; it names a folder"]),
+    "a name longer than folders' names": (["name=" + 300 * "a"], ["255 characters at most"]),
+    "characters that no path has": (
+        [r'name="a\u0000b"', r'trainer.save_dir="a\ud800"'],
+        [r'name: "a\u0000b" has a character', r'trainer.save_dir: "a\ud800" has a character'],
+    ),
     "negative seed": (["seed=-1", "train_loader.args.shuffle=true"], ["seed", "-1"]),
     "missing weights to start from": (["init_from=gone.pth"], ["no checkpoint gone.pth"]),
     "instance ids for a loss on classes": (
@@ -286,6 +296,15 @@ SETTINGS = {
 @pytest.mark.parametrize(("settings", "says"), SETTINGS.values(), ids=SETTINGS)
 def test_setting(settings, says, config, tmp_path, refused_unwritten):
     refused_unwritten(train, "-c", save(config, tmp_path), *sets(*settings), says=says)
+
+
+@pytest.mark.parametrize("words", [(), ("--check",), ("-r", "auto"), ("--sweep", "seed=[0,1]")])
+def test_a_name_that_is_no_folders_is_refused_the_same_everywhere(
+    words, config, tmp_path, refused_unwritten
+):
+    config["name"] = "a/b"
+    said = refused_unwritten(train, "-c", save(config, tmp_path), *words)
+    assert said.startswith("error: name is 'a/b'; it names a folder")
 
 
 def test_all_problems_of_a_config_are_reported_together(config, tmp_path, refused_unwritten):

@@ -58,6 +58,16 @@ def test_validation_deals_blocks_of_batches_in_order(world):
     assert sum((list(BlockSampler(11, 2, rank, world)) for rank in range(world)), []) == whole
 
 
+def test_images_that_are_too_few_for_the_processes_are_told():
+    """Of 11 images in batches of 4 the last three have no fourth process."""
+    assert str(EpochSampler(11, 4, True, False, 0, 0, 4)) == (
+        "batches of 4 images, 1 a process on 4 processes; the last 3 of an epoch, fewer than the "
+        "processes, are left out"
+    )
+    for order in (EpochSampler(11, 4, True, True, 0, 0, 4), EpochSampler(11, 4, True, False, 0)):
+        assert "left out" not in str(order)
+
+
 def test_a_batch_without_an_image_for_each_process_is_refused():
     with pytest.raises(ValueError, match="batch_size 2 is less than one image for each of 4"):
         EpochSampler(10, 2, True, False, 0, 0, 4)
@@ -214,12 +224,12 @@ def stopped_at(iteration: int, path: str) -> None:
     train_words("-c", path)
 
 
-def on_step(iteration: int, action) -> None:
-    """Let the second process do something as an iteration begins."""
+def on_step(iteration: int, action, rank: int = 1) -> None:
+    """Let one process, the second, do something as an iteration begins."""
     step = TRAINERS["Trainer"].step
 
     def wrapped(self, batch):
-        if distributed.rank() == 1 and self.iteration + 1 == iteration:
+        if distributed.rank() == rank and self.iteration + 1 == iteration:
             action()
         return step(self, batch)
 
@@ -295,16 +305,25 @@ def test_synch_bn_needs_gpus(grouped, tmp_path):
     assert "SyncBatchNorm runs on GPUs alone" in ended[0][2]
 
 
-def killed_at(iteration: int, path: str) -> None:
-    on_step(iteration, lambda: os.kill(os.getpid(), signal.SIGKILL))
+def killed_at(iteration: int, path: str, rank: int) -> None:
+    on_step(iteration, lambda: os.kill(os.getpid(), signal.SIGKILL), rank)
     train_words("-c", path)
 
 
-def test_a_killed_process_ends_the_others_with_a_sentence(grouped, tmp_path):
-    ended = run_many(2, tmp_path, killed_at, 4, write(grouped, tmp_path / "killed.json"))
-    assert [code for code, _, _ in ended] == [2, None]
-    assert "another process of this run has ended" in ended[0][2]
-    assert checkpoint.load(newest_run(grouped) / "last.pth")["iteration"] == 3
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_others_with_a_sentence(rank, grouped, tmp_path):
+    whole = run_of(grouped, tmp_path, 2)
+    grouped["name"] = "killed"
+    path = write(grouped, tmp_path / "killed.json")
+    ended = run_many(2, tmp_path, killed_at, 4, path, rank)
+    assert [ended[rank][0], ended[1 - rank][0]] == [None, 2]
+    assert "another process of this run has ended" in ended[1 - rank][2]
+    if rank == 1:  # the other one may die as it writes
+        assert checkpoint.load(newest_run(grouped) / "last.pth")["iteration"] == 3
+    assert [c for c, _, _ in run_many(2, tmp_path, train_words, "-c", path, "-r", "auto")] == [0, 0]
+    broken = newest_run(grouped)
+    states = [checkpoint.load(run / "last.pth")["state_dict"] for run in (whole, broken)]
+    assert same(*states) and rows(whole) == rows(broken)
 
 
 def gone_wrong(iteration: int, path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import resource
 import signal
@@ -22,23 +21,8 @@ from dataloaders import DATASETS
 from trainer import TRAINERS
 from utils import checkpoint
 from utils.errors import UserError
+from utils.run_folder import RunFolder
 from utils.saving import BackgroundWriter
-
-
-@pytest.fixture
-def run(tiny) -> dict:
-    """A run of twelve batches in three epochs, saved after every second one."""
-    tiny["n_gpu"] = 0
-    tiny["arch"] = {"type": "GroupNormed", "args": {"dropout": 0.3}}
-    tiny["train_loader"]["args"]["length"] = 8
-    tiny["trainer"] |= {
-        "epochs": 3,
-        "save_every_iterations": 2,
-        "deterministic": True,
-        "tensorboard": True,
-        "log_per_iter": 1,
-    }
-    return tiny
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -121,17 +105,25 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_good_checkpoint(run, tmp_path):
     run["name"] = "broken"
     path = write(run, tmp_path / "broken.json")
     ((code, _, errors),) = run_many(1, tmp_path, stopped_twice, 8, path)
-    assert code == 130 and "Ctrl-C again stops at once" in errors and errors.endswith("stopped\n")
-    assert checkpoint.load(newest_run(run) / "last.pth")["iteration"] == 6
+    assert code == 130 and "Ctrl-C again stops at once" in errors
+    last = newest_run(run) / "last.pth"
+    assert errors.endswith(f"\nstopped at once; go on with:\n  python train.py -r {last}\n")
+    assert checkpoint.load(last)["iteration"] == 6
     train_words("-c", path, "-r", "auto")
     assert_ends_alike(whole, newest_run(run))
+
+
+def test_ctrl_c_twice_before_anything_is_saved(run, tmp_path):
+    path = write(run, tmp_path / "broken.json")
+    ((code, _, errors),) = run_many(1, tmp_path, stopped_twice, 1, path)
+    assert code == 130 and f"stopped at once; no checkpoint is in {newest_run(run)} yet" in errors
 
 
 def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
     run["trainer"]["save_period"] = 1
     folder = train_run(run, tmp_path)
     last = folder / "last.pth"
-    whole = checkpoint.load(last)
+    whole, table = checkpoint.load(last), rows(folder)
     last.write_bytes(last.read_bytes()[:1000])
     for name in ("best_model.pth", "checkpoint-epoch3.pth"):
         (folder / name).unlink()
@@ -139,6 +131,7 @@ def test_a_truncated_last_checkpoint_is_passed_over(run, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "damaged or cut short" in said and "checkpoint-epoch2.pth" in said
     assert same(checkpoint.load(last)["state_dict"], whole["state_dict"])
+    assert rows(folder) == table
 
 
 # writing
@@ -252,6 +245,8 @@ def test_a_failed_write_is_heard_at_the_next_check(tmp_path):
 
 
 def test_an_image_that_goes_bad_names_itself_and_the_way_on(run, tmp_path, monkeypatch):
+    whole = train_run(run, tmp_path)
+    run["name"] = "broken"
     Shapes = DATASETS["Shapes"]
     real, seen = Shapes.read, []
 
@@ -264,6 +259,10 @@ def test_an_image_that_goes_bad_names_itself_and_the_way_on(run, tmp_path, monke
     monkeypatch.setattr(Shapes, "read", read)
     with pytest.raises(UserError, match=r"train_\d+ cannot be read\nWhen(.|\n)*last.pth"):
         train_run(run, tmp_path)
+    monkeypatch.setattr(Shapes, "read", real)
+    broken = newest_run(run)
+    train_words("-r", str(broken / "last.pth"))
+    assert_ends_alike(whole, broken)
 
 
 def test_a_killed_worker_is_a_sentence(run, tmp_path, monkeypatch):
@@ -281,6 +280,23 @@ def test_a_killed_worker_is_a_sentence(run, tmp_path, monkeypatch):
         train_run(run, tmp_path)
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
+@pytest.mark.parametrize("where", ["step", "close"])
+def test_a_killed_worker_whose_pipe_breaks_first(where, error, run, tmp_path, monkeypatch):
+    """torch raises in whatever runs as it hears of the worker's end, also as the folder closes."""
+
+    def broken(*_):
+        raise error
+
+    if where == "step":
+        monkeypatch.setattr(TRAINERS["Trainer"], "step", broken)
+    else:
+        monkeypatch.setattr(RunFolder, "close", broken)
+    with pytest.raises(UserError, match="a worker of the loader ended") as sentence:
+        train_run(run, tmp_path)
+    assert ("go on with" in str(sentence.value)) == (where == "close")  # there is a checkpoint
+
+
 def test_a_full_gpu_is_a_sentence(run, tmp_path, monkeypatch):
     def full(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nlong advice")
@@ -288,72 +304,6 @@ def test_a_full_gpu_is_a_sentence(run, tmp_path, monkeypatch):
     monkeypatch.setattr(TRAINERS["Trainer"], "step", full)
     with pytest.raises(UserError, match=r"memory is full \(CUDA out of.*GiB\.\); lower batch_size"):
         train_run(run, tmp_path)
-
-
-# numbers
-
-
-def poison(monkeypatch, at: int) -> None:
-    """Let the images of one batch be infinite."""
-    step = TRAINERS["Trainer"].step
-
-    def poisoned(self, batch):
-        if self.iteration + 1 == at:
-            batch["image"] = batch["image"] * math.inf
-        return step(self, batch)
-
-    monkeypatch.setattr(TRAINERS["Trainer"], "step", poisoned)
-
-
-def test_a_loss_that_is_not_finite_stops_with_its_batch(run, tmp_path, monkeypatch):
-    poison(monkeypatch, 5)
-    with pytest.raises(UserError) as error:
-        train_run(run, tmp_path)
-    text, folder = str(error.value), newest_run(run)
-    assert text.startswith("the loss term 'ce' is nan")
-    assert "at iteration 5, on the batch train_" in text and "go on with" in text
-    batch = torch.load(folder / "debug_batch.pt", weights_only=True)
-    assert batch["iteration"] == 5 and not batch["image"].isfinite().all()
-    assert all(name in text for name in batch["name"]) and math.isnan(batch["terms"]["ce"])
-    assert checkpoint.load(folder / "last.pth")["iteration"] == 4
-
-
-def test_a_step_that_is_not_finite_is_skipped_and_counted(run, tmp_path, monkeypatch, capsys):
-    """One update of twelve is left out; the schedule and the average do not hear of it."""
-    run["trainer"] |= {"on_nan": "skip", "ema_decay": 0.9}
-    poison(monkeypatch, 5)
-    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
-    assert "iteration 5: the loss term 'ce' is nan" in capsys.readouterr().out
-    assert state["iteration"] == 12 and state["ema"]["updates"] == 11
-    assert state["lr_scheduler"] == {"step": 11}
-    assert all(w.isfinite().all() for w in state["state_dict"].values())
-
-
-def test_a_float16_step_that_is_not_finite_is_skipped(run, tmp_path, monkeypatch):
-    run["trainer"] |= {"on_nan": "skip", "amp": "fp16"}
-    poison(monkeypatch, 5)
-    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
-    assert state["iteration"] == 12 and state["lr_scheduler"] == {"step": 11}
-    assert state["scaler"]["scale"] == 2**15  # once halved
-
-
-def test_batch_norm_keeps_its_statistics_when_a_step_is_skipped(run, tmp_path, monkeypatch):
-    run["arch"] = {"type": "ENet", "args": {}}
-    run["trainer"] |= {"on_nan": "skip", "epochs": 1}
-    poison(monkeypatch, 2)
-    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
-    assert all(w.isfinite().all() for w in state["state_dict"].values() if w.is_floating_point())
-
-
-def test_a_step_that_float16_leaves_out_moves_no_schedule(run, tmp_path, monkeypatch):
-    """The scaler starts at 65536, which a loss of a million overflows: the first updates wait."""
-    run["trainer"] |= {"amp": "fp16", "ema_decay": 0.9}
-    run["loss"] = {"type": "CrossEntropy", "weight": 1e6}
-    run["optimizer"] = {"type": "SGD", "args": {"lr": 1e-9}}
-    state = checkpoint.load(train_run(run, tmp_path) / "last.pth")
-    skipped = round(16 - math.log2(state["scaler"]["scale"]))
-    assert skipped > 0
-    assert state["ema"]["updates"] == state["lr_scheduler"]["step"] == 12 - skipped
 
 
 # modes

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-import train  # noqa: F401 - fills the registries
+import train
+from utils.command import run
 from utils.config import read_config
 from utils.errors import UserError
 from utils.schema import schema
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.json") if p.name != "schema.json")
+DRAWN = ("quickstart.json", "shapes_instances.json")  # those that need no data
 MUTANTS = 2000
 STRANGE = [None, True, -1, 0, 1e300, 0.5, "", "nan", "../..", [], {}, [[]], {"type": "x"}, [None]]
 
@@ -80,16 +82,40 @@ def test_no_mutant_of_a_config_ends_in_a_traceback(tmp_path, monkeypatch):
     assert MUTANTS / 4 < refused < MUTANTS  # some only change a value
 
 
+def without_data() -> list[dict]:
+    """The configs that draw their data, with little of it."""
+    drawn = [json.loads((ROOT / "configs" / name).read_text()) for name in DRAWN]
+    for config in drawn:
+        config["train_loader"]["args"] |= {"length": 8, "size": 32, "batch_size": 2}
+        config["val_loader"]["args"] |= {"length": 2, "size": 32}
+    return drawn
+
+
+def test_no_mutant_ends_its_check_in_a_traceback(tmp_path, monkeypatch, capsys):
+    """A hundred of the configs that need no data: built, and one step run, in this process."""
+    known, rng = schema(), random.Random(2)
+    monkeypatch.setattr("utils.schema.schema", lambda: known)
+    drawn, codes = without_data(), []
+    path = tmp_path / "mutant.json"
+    for number in range(100):
+        path.write_text(json.dumps(mutant(drawn[number % len(drawn)], rng)))
+        words = ["-c", str(path), "-d", "cpu", "--check"]
+        try:
+            codes.append(run(lambda words=words: train.main(train.parse(words))))
+        except Exception as error:
+            pytest.fail(f"{type(error).__name__}: {error}\n{path.read_text()}")
+        said = capsys.readouterr().err
+        assert (codes[-1] == 2) == said.startswith("error: "), f"{path.read_text()}\n{said}"
+    assert set(codes) == {0, 2}
+
+
 @pytest.mark.slow
 def test_whole_commands_end_with_a_message(tmp_path):
-    """Fifty mutants of the config that needs no data, with `--check`: built, and one step run."""
-    rng = random.Random(1)
-    quick = json.loads((ROOT / "configs/quickstart.json").read_text())
-    quick["train_loader"]["args"] |= {"length": 8, "size": 32, "batch_size": 2}
-    quick["val_loader"]["args"] |= {"length": 2, "size": 32}
+    """Fifty mutants of those, as commands of their own."""
+    rng, drawn = random.Random(1), without_data()
     for number in range(50):
         path = tmp_path / f"{number}.json"
-        path.write_text(json.dumps(mutant(quick, rng)))
+        path.write_text(json.dumps(mutant(drawn[number % len(drawn)], rng)))
         words = [sys.executable, "train.py", "-c", str(path), "-d", "cpu", "--check"]
         ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert ended.returncode in (0, 2), f"{path.read_text()}\n{ended.stderr}"

@@ -34,10 +34,34 @@ def test_a_sweep_written_otherwise_is_refused(text):
 
 def test_two_points_of_one_name_are_refused():
     """They would share a folder, and the second would go on with the first's run."""
-    with pytest.raises(UserError, match="two points are called monitor=-max-a;"):
-        grid(['trainer.monitor=["max a", "max/a"]'])
+    with pytest.raises(UserError, match="two points are called log_dir=-a-b;"):
+        grid(['trainer.log_dir=["a b", "a/b"]'])
     with pytest.raises(UserError, match="two points are called seed=0;"):
         grid(["seed=[0, 0]"])
+
+
+@pytest.mark.parametrize("key", ["name", "trainer.monitor"])
+def test_a_key_of_the_sweeps_own_is_refused(key):
+    with pytest.raises(UserError, match=f"^--sweep {key}: (each point gets|the points are compar)"):
+        grid([f'{key}=["a", "b"]'])
+
+
+@pytest.mark.parametrize("change", ["trainer.monitor=off", "trainer.val=false", "val_loader=null"])
+def test_runs_without_a_score_are_not_compared(change, tiny, tmp_path):
+    words = ["-c", write(tiny, tmp_path / "c.json"), "--set", change, "--sweep", "seed=[0,1]"]
+    with pytest.raises(UserError, match="--sweep compares runs by their monitored score"):
+        train.main(train.parse(words))
+    assert not list(tmp_path.glob("saved/*"))
+
+
+def test_every_point_of_a_sweep_is_checked(tiny, tmp_path, capsys):
+    tiny["n_gpu"] = 0
+    path = write(tiny, tmp_path / "c.json")
+    train.main(train.parse(["-c", path, "--sweep", "optimizer.args.lr=[0.1,0.2]", "--check"]))
+    said = capsys.readouterr().out
+    assert said.count("one training step are fine") == 2 and "spread" not in said
+    with pytest.raises(UserError, match="1 of 2 points failed: lr=-1"):
+        train.main(train.parse(["-c", path, "--sweep", "optimizer.args.lr=[-1,0.2]", "--check"]))
 
 
 def test_the_table_by_hand():

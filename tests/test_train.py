@@ -25,6 +25,7 @@ from utils import checkpoint
 from utils.config import override
 from utils.image_io import read_image, read_label, write_png
 from utils.interrupt import Interrupted
+from utils.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 
@@ -293,6 +294,22 @@ def test_a_trainer_of_ones_own(tiny, tmp_path, monkeypatch):
     tiny["trainer"] |= {"type": "Doubled", "accumulate": 2}
     train_run(tiny, tmp_path)
     assert calls == [2, 3, 5, 6]  # no group reaches over the end of an epoch of 3
+
+
+@pytest.mark.parametrize("kind", [np.float64, torch.tensor])
+def test_a_metric_that_gives_no_plain_floats(kind, tiny, tmp_path, monkeypatch):
+    """Its score is the best so far in every checkpoint, which must load all the same."""
+
+    class Own(METRICS["IoU"]):
+        """Scores of another type."""
+
+        def compute(self):
+            return {name: kind(score) for name, score in super().compute().items()}
+
+    monkeypatch.setitem(METRICS._classes, "Own", Own)
+    tiny["metric"] = {"type": "Own"}
+    state = checkpoint.load(train_run(tiny, tmp_path) / "last.pth")
+    assert type(state["monitor_best"]) is float
 
 
 @pytest.mark.parametrize("channels", [1, 4])

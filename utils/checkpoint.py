@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,19 @@ def load_run(path: Path | str, resume: bool = False) -> dict[str, Any]:
             'weights go into a config\'s "init_from"'
         )
     return state
+
+
+@contextmanager
+def expected(path: Path | str) -> Iterator[None]:
+    """Around what reads a checkpoint's parts: one that is not as ours are is a user's error."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"{path} is damaged, or no checkpoint of a run here: a part of it is not as expected "
+            f"({type(error).__name__}: {error}); take an earlier checkpoint, or start from its "
+            'weights alone with "init_from"'
+        ) from error
 
 
 NESTS = ("ema", "state_dict", "model_state_dict", "model")  # where files keep their weights

@@ -11,6 +11,7 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.registry import REGISTRIES
+from utils.run_place import require_folder_name
 from utils.schema import Config, check
 
 
@@ -156,12 +157,17 @@ def element(node: Any, key: str, place: str, text: str) -> Any:
 
 
 def filled(config: dict) -> dict:
-    """The config with every top-level key it leaves out, and aliases resolved in its sections."""
+    """The config with every top-level key it leaves out, and aliases resolved in its sections.
+
+    Raises:
+        UserError: If its name is no folder's.
+    """
     full = {}
     for f in fields(Config):
         default = f.default_factory() if f.default_factory is not MISSING else f.default
         full[f.name] = copy.deepcopy(config.get(f.name, default))
     full.pop("extends")
+    require_folder_name(full["name"])
     kinds = {
         "arch": "model",
         "train_loader": "dataset",

@@ -73,8 +73,7 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not LOST.search(str(error)):
             raise
-        kind = UserError if is_main() else PeerError
-        raise kind(
+        raise UserError(  # in each: the main process may be the one that is gone
             "another process of this run has ended, and this one cannot go on without it; go on "
             "from the run's newest checkpoint with -r auto"
         ) from error

@@ -25,6 +25,7 @@ class Reading:
         batch: What it was given.
         terms: Loss terms of this process's share of the batch.
         norm: Norm of the gradient, where an update followed.
+        group: Names of this batch and those before it that make one update.
 
     Attributes:
         own: Terms of this process.
@@ -33,9 +34,15 @@ class Reading:
     """
 
     def __init__(
-        self, iteration: int, batch: dict[str, Any], terms: dict[str, Tensor], norm: Tensor | None
+        self,
+        iteration: int,
+        batch: dict[str, Any],
+        terms: dict[str, Tensor],
+        norm: Tensor | None,
+        group: list[str],
     ):
         self.iteration, self.batch, self.names = iteration, batch, list(terms)
+        self.group = group
         own = torch.stack([term.detach().float() for term in terms.values()])
         norm = own.new_zeros(()) if norm is None else norm.detach().float()
         numbers = torch.cat([own, mean(own), norm[None]])
@@ -90,12 +97,14 @@ class Readings:
             yield self.waiting.popleft().read()
 
 
-def refuse(reading: Reading, folder: Path | None) -> None:
+def refuse(reading: Reading, folder: Path | None, refused: int = 0) -> None:
     """Raise for a reading that is not finite, and keep its batch.
 
     Args:
-        reading: Of the first process that has trouble this is told.
+        reading: Of the first process that has trouble this is told; of a gradient, which all
+            processes and batches of its group share, all their files.
         folder: Where the main process writes `debug_batch.pt`; None for nowhere.
+        refused: Updates in a row that float16's scaler left out.
 
     Raises:
         UserError: With what is not finite, the iteration and the batch's files.
@@ -104,15 +113,18 @@ def refuse(reading: Reading, folder: Path | None) -> None:
     local = [index for index, one in enumerate(found) if one and "term" in one[0]]
     first = local[0] if local else next(i for i, one in enumerate(found) if one)
     trouble, batch = found[first]
+    files = batch["name"] if local else [name for one in found if one for name in one[1]["group"]]
     saved = ""
     if folder is not None:
         saved = f" ({keep(batch, folder / 'debug_batch.pt')})"
     if rank():
         raise PeerError(trouble)
+    float16 = f"float16 left out {refused} updates in a row, " if refused else ""
+    ways = 'set trainer.amp to "bf16" or false, ' if refused else ""
     raise UserError(
-        f"{trouble} at iteration {reading.iteration}, on the batch {', '.join(batch['name'])}"
-        f"{saved}; lower the learning rate, set trainer.clip_grad_norm, set trainer.on_nan to "
-        '"skip", or look at these files'
+        f"{float16}{trouble} at iteration {reading.iteration}, on the batch {', '.join(files)}"
+        f"{saved}; {ways}lower the learning rate, set trainer.clip_grad_norm, set trainer.on_nan "
+        'to "skip", or look at these files'
     )
 
 
@@ -132,5 +144,6 @@ def plain_batch(reading: Reading) -> dict[str, Any]:
         for key, value in reading.batch.items()
         if isinstance(value, Tensor | dict)
     }
-    about = {"name": list(reading.batch["name"]), "iteration": reading.iteration}
+    about = {"name": list(reading.batch["name"]), "group": reading.group}
+    about["iteration"] = reading.iteration
     return {**tensors, **about, "terms": reading.own, "gradient_norm": reading.norm}

@@ -70,9 +70,14 @@ def way_on(command: str, folder: Path) -> str:
     return f"go on with:\n  {command} -r {folder / 'last.pth'}"
 
 
+# what reading from a loader's worker raises that was killed, before its end is known
+PIPE_LOST = (ConnectionResetError, ConnectionRefusedError, EOFError)
+
+
 @contextmanager
 def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
-    """Around training: a user's error says how to go on, where there is a checkpoint.
+    """Around training: a user's error, or a second Ctrl-C, says how to go on, where there is a
+    checkpoint.
 
     Args:
         command: As the user called it.
@@ -80,19 +85,26 @@ def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
 
     Raises:
         UserError: Also for a loader's worker that was killed, and a GPU whose memory is full.
+        Interrupted: For Ctrl-C.
     """
     try:
         yield
-    except (UserError, RuntimeError) as error:
+    except (UserError, RuntimeError, *PIPE_LOST) as error:
         text = str(error) if isinstance(error, UserError) else mendable(error)
         if text is None:
             raise
         if folder is not None and (folder / "last.pth").is_file():
             text += f"\nWhen that is mended, {way_on(command, folder)}"
         raise (type(error) if isinstance(error, UserError) else UserError)(text) from error
+    except KeyboardInterrupt as stop:
+        if folder is None:
+            raise
+        saved = (folder / "last.pth").is_file()
+        text = way_on(command, folder) if saved else f"no checkpoint is in {folder} yet"
+        raise Interrupted(f"stopped at once; {text}", signal.SIGINT) from stop
 
 
-def mendable(error: RuntimeError) -> str | None:
+def mendable(error: Exception) -> str | None:
     """A sentence for torch's errors that a user can mend; None for the others."""
     first = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
@@ -100,9 +112,9 @@ def mendable(error: RuntimeError) -> str | None:
             f"the GPU's memory is full ({first}); lower batch_size, with trainer.accumulate in its "
             "place, or crop_size, or set trainer.amp"
         )
-    if "DataLoader worker" in first:
+    if isinstance(error, PIPE_LOST) or "DataLoader worker" in first:
         return (
-            f"a worker of the loader ended ({first}); it may have run out of memory: lower "
-            "num_workers or batch_size"
+            f"a worker of the loader ended ({first or 'its pipe closed'}); it may have run out of "
+            "memory: lower num_workers or batch_size"
         )
     return None

@@ -34,6 +34,11 @@ def notices(config: dict, devices: Sequence[torch.device], fresh: bool = True) -
         )
     if config["use_synch_bn"] and world_size() == 1:
         said.append("use_synch_bn changes nothing: one process sees all images of a batch")
+    if config["trainer"]["overfit_batches"] and config["val_loader"]:
+        said.append(
+            "overfit_batches: the training loss is of the batches that are learnt by heart, scores "
+            "are of as many batches of val_loader"
+        )
     if len(devices) > 1:
         said.append(
             f"{len(devices)} GPUs in one process run torch.nn.DataParallel; "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from utils.finite import Reading
 from utils.monitor import Monitor
 from utils.progress import Progress
 from utils.run_folder import RunFolder
@@ -38,8 +39,10 @@ class Reporter:
     def __init__(self, draw: Draw | None, score_batch: ScoreBatch | None):
         self.draw, self.score_batch = draw, score_batch
         self.sums: dict[str, float] = {}
-        self.batches = 0
-        self.terms: dict[str, float] = {}  # of the last batch that was counted
+        self.batches = self.skipped = 0
+        self.terms: dict[str, float] = {}  # of the last batch; none of one that was skipped
+        self.shown: dict[str, float] = {}  # the scalars of the last point
+        self.shown_at = 0
 
     def count(self, terms: dict[str, float]) -> None:
         """Add the terms of one batch to the means of this interval between validations."""
@@ -47,6 +50,20 @@ class Reporter:
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.batches += 1
         self.terms = terms
+
+    def skip(self, reading: Reading) -> None:
+        """Count a batch that is not finite, whose update is left out."""
+        self.terms = {}
+        self._left_out(reading, reading.trouble() or "not finite")
+
+    def refused(self, reading: Reading, scale: float) -> None:
+        """Count an update that float16's scaler left out."""
+        self._left_out(reading, f"the gradient overflows float16, whose scale goes to {scale:g}")
+
+    def _left_out(self, reading: Reading, why: str) -> None:
+        self.skipped += 1
+        about = (reading.iteration, why, ", ".join(reading.group), self.skipped)
+        log.warning("iteration %d: %s, on %s: skipped (%d so far)", *about)
 
     @property
     def mean_loss(self) -> float:
@@ -62,8 +79,10 @@ class Reporter:
         progress: Progress,
     ) -> None:
         """Report the last batch to TensorBoard and to the bar; of several processes the main one's
-        outputs.
+        outputs. A batch that was skipped has no point.
         """
+        if not self.terms:
+            return
         scalars = {"train/loss": sum(self.terms.values())}
         shown = {"loss": scalars["train/loss"]}
         scalars |= {f"train/{name}": value for name, value in self.terms.items()}
@@ -73,7 +92,13 @@ class Reporter:
             key, value = self.score_batch(outputs, target)
             scalars[f"train/{key}"] = shown[key] = value
         self.folder.add_scalars(scalars, iteration)
+        self.shown, self.shown_at = scalars, iteration
         progress.show(shown)
+
+    def show_again(self, iteration: int) -> None:
+        """Write that iteration's point, which is dropped where its validation is still to come."""
+        if self.shown_at == iteration:
+            self.folder.add_scalars(self.shown, iteration)
 
     def validation(
         self,
@@ -107,7 +132,15 @@ class Reporter:
         self.sums, self.batches = {}, 0
 
     def state(self) -> dict[str, Any]:
-        return {"sums": dict(self.sums), "batches": self.batches}
+        return {
+            "sums": dict(self.sums),
+            "batches": self.batches,
+            "skipped": self.skipped,
+            "shown": dict(self.shown),
+            "shown_at": self.shown_at,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.sums, self.batches = dict(state["sums"]), state["batches"]
+        self.skipped = state.get("skipped", 0)  # older checkpoints do not count
+        self.shown, self.shown_at = dict(state.get("shown", {})), state.get("shown_at", 0)

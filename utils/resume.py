@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +64,11 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
         state = checkpoint.load_run(source, resume=True)
     if config is None:
         config = read_config(config_path, overrides) if config_path else stored(state, overrides)
-    before = state["config"]
-    now = with_defaults({**config, "ignore_index": before["ignore_index"]})
-    for line in difference({**before, "about": None}, {**now, "about": None}):
-        log.info("changed since the checkpoint: %s", line)
+    with checkpoint.expected(source):
+        before = state["config"]
+        now = with_defaults({**config, "ignore_index": before["ignore_index"]})
+        for line in difference({**before, "about": None}, {**now, "about": None}):
+            log.info("changed since the checkpoint: %s", line)
     return Start(config, state, source, folder)
 
 
@@ -79,15 +82,40 @@ def stored(state: dict[str, Any], overrides: list[str]) -> dict:
 
 
 def newest(config: dict) -> tuple[Path | None, dict[str, Any] | None]:
-    """The newest checkpoint of this config's runs that loads, and its state."""
+    """The newest checkpoint of this config's runs that loads, and its state.
+
+    Where there is none, files that killed runs left half-written are removed.
+    """
     runs = Path(config["trainer"]["save_dir"]) / config["name"]
+    foreign: set[Path] = set()
 
     def age(path: Path) -> tuple[float, bool]:
         return path.stat().st_mtime, path.name == "last.pth"
 
     for path in sorted(runs.glob("*/*.pth"), key=age, reverse=True):
+        if path.parent in foreign:
+            continue
         try:
-            return path, checkpoint.load_run(path, resume=True)
+            state = checkpoint.load_run(path, resume=True)
+            with checkpoint.expected(path):
+                other = otherwise(state["config"], config)
         except UserError as error:
             log.warning("%s", error)
+            continue
+        if not other:
+            return path, state
+        log.warning("-r auto: %s is of another config (%s), so it stays", path.parent, other)
+        foreign.add(path.parent)
+    for left in runs.glob("*/*.part"):
+        with suppress(OSError):
+            left.unlink()
     return None, None
+
+
+def otherwise(was: dict, now: dict) -> str:
+    """What makes the one config's run no run of the other, or an empty string."""
+    for section, key in (("arch", "type"), ("trainer", "smoke"), ("trainer", "overfit_batches")):
+        before, after = was[section][key], now[section][key]
+        if before != after:
+            return f"{section}.{key}: {json.dumps(before)}, not {json.dumps(after)}"
+    return ""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+from utils.errors import UserError
 from utils.image_io import write_png
 from utils.logger import write_to
 from utils.run_place import events_folder, make_folder, new_run_folder, unwritable
@@ -30,17 +31,22 @@ class RunFolder:
     Args:
         path: The folder; exists.
         events: Folder of the TensorBoard events, or None for none.
-        start: Iteration the run goes on from; rows and events after it are dropped.
+        start: Iteration the run goes on from.
+        validated: Iteration of the last validation before it. Rows after it are dropped, and events
+            after `start`; also those of `start`, if a validation there is still to come.
+
+    Raises:
+        UserError: If metrics.csv is another's.
     """
 
     path: Path | None
 
-    def __init__(self, path: Path, events: Path | None = None, start: int = 0):
+    def __init__(self, path: Path, events: Path | None = None, start: int = 0, validated: int = 0):
         self.path = path
         for left in path.glob("*.part"):  # by a process that was killed as it wrote
             left.unlink()
-        self.rows = self._kept_rows(start)
-        purge = start + 1 if start else None
+        self.rows = self._kept_rows(validated)
+        purge = start + (validated == start) if start else None
         self.writer = None
         if events:
             wait_for_a_new_second(events)
@@ -119,12 +125,18 @@ class RunFolder:
         except OSError as error:
             raise unwritable(Path(self.writer.log_dir), error) from error
 
-    def _kept_rows(self, start: int) -> list[dict]:
+    def _kept_rows(self, validated: int) -> list[dict]:
         file = self.path / "metrics.csv"
-        if not file.is_file() or not start:
+        if not file.is_file() or not validated:
             return []
-        with open(file, newline="") as lines:
-            return [row for row in csv.DictReader(lines) if int(row["iteration"]) <= start]
+        try:
+            with open(file, newline="") as lines:
+                return [row for row in csv.DictReader(lines) if int(row["iteration"]) <= validated]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise UserError(
+                f"{file} is no table that a run here writes, with a column iteration of whole "
+                "numbers; move it away, and the run goes on with a new one"
+            ) from error
 
     def _write_rows(self) -> None:
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
@@ -162,7 +174,9 @@ def wait_for_a_new_second(events: Path) -> None:
         time.sleep(0.05)
 
 
-def open_folder(config: dict, save_dir: str, path: Path | None, start: int) -> RunFolder:
+def open_folder(
+    config: dict, save_dir: str, path: Path | None, start: int, validated: int
+) -> RunFolder:
     """The folder of a run, with the config in it.
 
     Args:
@@ -170,9 +184,10 @@ def open_folder(config: dict, save_dir: str, path: Path | None, start: int) -> R
         save_dir: Folder of all runs.
         path: The run's, to go on in; None for a new one.
         start: Iteration the run goes on from.
+        validated: Iteration of the last validation before it.
 
     Raises:
-        UserError: If it cannot be made or written to.
+        UserError: If it cannot be made or written to, or holds a foreign metrics.csv.
     """
     log_dir = config["trainer"]["log_dir"]
     if log_dir:
@@ -181,7 +196,7 @@ def open_folder(config: dict, save_dir: str, path: Path | None, start: int) -> R
         make_folder(path, "trainer.save_dir")
     path = path or new_run_folder(save_dir, config["name"])
     events = events_folder(config, path)
-    folder = RunFolder(path, events, start)
+    folder = RunFolder(path, events, start, validated)
     folder.save_config(config)
     log.info("run folder %s", path)
     if events is not None:

@@ -8,14 +8,25 @@ from pathlib import Path
 from utils.errors import UserError
 
 
+def require_folder_name(name: str) -> None:
+    """Refuse a run's name that no folder can have.
+
+    Raises:
+        UserError: If it is empty, has a slash, is "." or "..", or is longer than folders' names.
+    """
+    if not name or Path(name).name != name or name == ".." or len(name.encode()) > 255:
+        raise UserError(
+            f"name is {name!r}; it names a folder, so give a word without slashes, of 255 "
+            "characters at most"
+        )
+
+
 def new_run_folder(save_dir: str, name: str) -> Path:
     """Make `<save_dir>/<name>/<date_time>`, with a number behind where that is taken.
 
     Raises:
-        UserError: If it cannot be made or written to, or the name is no folder's.
+        UserError: If it cannot be made or written to.
     """
-    if not name or Path(name).name != name or name == "..":
-        raise UserError(f"name is {name!r}; it names a folder, so give a word without slashes")
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     parent = Path(save_dir) / name
     for attempt in range(1000):

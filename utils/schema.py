@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import jsonschema
 
@@ -119,8 +120,19 @@ def check_section(section: dict, kind: str, source: str) -> None:
 def _check(instance: dict, against: dict, source: str) -> None:
     validator = strict(jsonschema.Draft202012Validator)(against)
     lines = [line for error in validator.iter_errors(instance) for line in explain(error)]
+    lines += unwritable_texts(instance)
     if lines:
         raise UserError(f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines)))
+
+
+def unwritable_texts(node: Any, place: str = "") -> list[str]:
+    """A line for each text that no path and no output could hold."""
+    if isinstance(node, dict | list):
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        return [line for k, v in items for line in unwritable_texts(v, f"{place}.{k}".strip("."))]
+    if isinstance(node, str) and re.search("[\0\ud800-\udfff]", node):
+        return [f"{place}: {json.dumps(node)} has a character that no text file holds; take it out"]
+    return []
 
 
 def explain(error: jsonschema.ValidationError) -> list[str]:

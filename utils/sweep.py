@@ -18,6 +18,11 @@ log = logging.getLogger("segforge")
 
 Point = dict[str, Any]
 
+OWN = {
+    "name": "each point gets a name of its own, <name>_<values>; sweep other keys",
+    "trainer.monitor": "the points are compared by one score; set it for all, with --set",
+}
+
 
 def grid(texts: list[str]) -> list[Point]:
     """Every combination of the values that `--sweep` gave, the last key changing fastest.
@@ -26,7 +31,8 @@ def grid(texts: list[str]) -> list[Point]:
         texts: "a.b=[value, ...]" each, a JSON list of at least one value.
 
     Raises:
-        UserError: If one is written otherwise, a key comes twice, or two points have one name.
+        UserError: If one is written otherwise, a key comes twice or is the sweep's own, or two
+            points have one name.
     """
     axes: dict[str, list] = {}
     for text in texts:
@@ -37,6 +43,8 @@ def grid(texts: list[str]) -> list[Point]:
             values = None
         if not key or not isinstance(values, list) or not values:
             raise UserError(f"--sweep {text}: write it as key.key=[value, value], a JSON list")
+        if key in OWN:
+            raise UserError(f"--sweep {key}: {OWN[key]}")
         if key in axes:
             raise UserError(f"--sweep {key} is given twice; put all its values into one list")
         axes[key] = values
@@ -52,6 +60,20 @@ def title(point: Point) -> str:
     """A point as the words of a folder's name, such as lr=0.01_seed=1."""
     words = [f"{key.split('.')[-1]}={json.dumps(value)}" for key, value in point.items()]
     return re.sub(r"[^\w.=,+-]+", "-", "_".join(words)).strip("-")
+
+
+def require_score(config: dict) -> None:
+    """Refuse a config whose runs have no score to compare.
+
+    Raises:
+        UserError: If it does not validate, or monitors nothing.
+    """
+    trainer = config["trainer"]
+    if trainer["monitor"] == "off" or not trainer["val"] or not config["val_loader"]:
+        raise UserError(
+            "--sweep compares runs by their monitored score, and this config has none: give it a "
+            'val_loader, and set trainer.monitor to "max <score>" or "min <score>"'
+        )
 
 
 def run_sweep(
@@ -83,7 +105,8 @@ def run_sweep(
         if best:
             key, value = next(iter(best.items()))
             found.append((point, math.nan if value is None else value))
-    log.info("%s", table(found, key))
+    if found:  # none with --check
+        log.info("%s", table(found, key))
     if failed:
         raise UserError(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
 

@@ -26,6 +26,10 @@ class Updater:
         accumulate: Batches that make one update; the last of an epoch may be fewer.
         clip_grad_norm: Largest norm of the gradient, or None.
         ema_decay: Decay of the moving average; 0 for none.
+
+    Attributes:
+        spoilt: Whether the update of this group is to be left out; for the trainer to set.
+        refused: Updates in a row that float16's scaler left out, since the last that it made.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Updater:
         self.total, self.per_epoch = total, per_epoch
         self.clip_grad_norm = clip_grad_norm
         self.average = MovingAverage(model, ema_decay) if ema_decay else None
+        self.spoilt, self.refused = False, 0
 
     @property
     def lr(self) -> float:
@@ -76,28 +81,26 @@ class Updater:
         return norm
 
     def update(self) -> bool:
-        """Move the weights, the schedule and the average; False if float16's scaler refused."""
+        """Move the weights, the schedule and the average, and begin a new group.
+
+        Returns:
+            False if the update was left out: its group is spoilt, or float16's scaler refused it.
+        """
         scale = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
+        if not self.spoilt:
+            self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.forget()
-        if self.scaler.get_scale() < scale:
+        self.optimizer.zero_grad(set_to_none=True)
+        refused = self.scaler.get_scale() < scale or scale == 0  # a scale of 0 falls no further
+        spoilt, self.spoilt = self.spoilt, False
+        self.refused = self.refused + 1 if refused and not spoilt else 0
+        if refused or spoilt:
             return False
         if self.scheduler is not None:
             self.scheduler.step()
         if self.average is not None:
             self.average.update(self.model)
         return True
-
-    def skip(self, due: bool) -> None:
-        """Drop the gradient, and the update where one was due, of which float16's scale hears."""
-        if due:
-            self.scaler.update()
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop the gradient."""
-        self.optimizer.zero_grad(set_to_none=True)
 
     def hear(self, score: float) -> None:
         """Tell the schedule a validation's monitored score; greater is better."""
