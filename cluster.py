@@ -65,8 +65,11 @@ class Job:
     device: str
 
 
-def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
-    """Add the segmentation, and the truth where it is given, to a file; both (H, W)."""
+def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Add the segmentation, and the truth where it is given, to a file; both (H, W).
+
+    The third says whether there was anywhere to look: whether a semantic mask has a pixel.
+    """
     options = job.options
     labeler = LABELERS.build(with_told(job.labeler, read_told(job.path)))
     outputs = {
@@ -81,9 +84,8 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     elif holds(job.path, "semantic"):
         mask = read_dataset(job.path, "semantic") > 0
     if job.truth is not None:
-        truth = of_size(
-            read_truth(job.truth, options.ds_name, options.things_class), size, job.truth
-        )
+        truth = of_size(read_truth(job.truth, options.things_class), size, job.truth)
+    somewhere = mask is None or bool(mask.any())
     if options.gt_foreground:
         mask = (truth > 0) if mask is None else mask & (truth > 0)
     given = None if mask is None else torch.from_numpy(mask)[None]
@@ -93,7 +95,7 @@ def cluster_file(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     if truth is not None:
         added["gt"] = truth
     add_datasets(job.path, added)
-    return labels, truth
+    return labels, truth, somewhere
 
 
 def of_size(labels: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
@@ -183,14 +185,15 @@ def main(args: argparse.Namespace) -> None:
     jobs = find_jobs(args, str(device))
     total = make_metric() if args.score else None
     rows: dict[str, dict[str, float]] = {}
-    failed = []
+    failed, looked = [], False
     done = in_parallel(jobs, args.num_workers)
     for job, result in tqdm(done, total=len(jobs), unit="img", desc="clustering", disable=None):
         try:
-            labels, truth = result()
+            labels, truth, somewhere = result()
         except UserError as error:
             failed.append(f"{job.name}: {error}")
             continue
+        looked = looked or somewhere
         if total is not None:
             one = make_metric()
             score(labels, truth, [one, total])
@@ -199,6 +202,9 @@ def main(args: argparse.Namespace) -> None:
         "/%s of %d of %d files in %s",
         *(args.output_dataset, len(jobs) - len(failed), len(jobs), args.emb_dir),
     )
+    if not looked and len(failed) < len(jobs):
+        what = args.things_class or "an object's class"
+        log.warning("no pixel of %s in any of the %d masks", what, len(jobs) - len(failed))
     if rows:
         report(rows, total.compute(), args)
     if failed:
