@@ -326,6 +326,7 @@ class BaseTrainer(ABC):
 
     def _save(self, *names: str) -> None:
         """Save the state under these names; training goes on while they are written."""
+        share_buffers(self.model)
         state = self.state()
         state = snapshot(state) if is_main() else state
         for name in names:
