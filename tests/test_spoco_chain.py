@@ -6,13 +6,17 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from instance_layouts import make_cvppp
 from test_train import train_run
 
 import cluster
 import inference
+from dataloaders import DATASETS
+from utils import checkpoint
 from utils.command import run
 from utils.embeddings_file import read_dataset, read_told
+from utils.errors import UserError
 
 LOSS = {"embedding_dim": 4, "delta_var": 0.4, "delta_dist": 1.5}
 
@@ -59,3 +63,27 @@ def test_train_predict_cluster_score(sparse, tmp_path):
         rows = {row["file"]: float(row["SBD"]) for row in csv.DictReader(file)}
     assert [*rows] == [*(f"plant00{number}_rgb" for number in range(3)), "all"]
     assert all(0 <= score <= 1 for score in rows.values())
+
+
+def test_images_without_labels_train_by_consistency_alone(sparse, tmp_path):
+    args = {"data_dir": str(tmp_path / "data"), "images": "train/*/*_rgb.png", "labels": None}
+    sparse["train_loader"] = {"type": "FolderInstances", "args": args}
+    sparse["loss"]["args"] = LOSS | {"consistency_only": True}
+    sparse |= {"val_loader": None}
+    sparse["trainer"] |= {"monitor": "off"}
+    for label in tmp_path.glob("data/train/*/*_label.png"):
+        label.unlink()
+    state = checkpoint.load(train_run(sparse, tmp_path) / "last.pth")
+    moved = [key for key, value in state["state_dict"].items() if key.endswith("weight")]
+    student, teacher = (
+        [state["state_dict"][key] for key in moved if key.startswith(part)]
+        for part in ("student", "teacher")
+    )
+    assert not all(torch.equal(*pair) for pair in zip(student, teacher, strict=True))
+
+
+@pytest.mark.parametrize("args", [{"target": "both"}, {"list": "train.txt"}])
+def test_without_labels_there_is_one_target(args, tmp_path):
+    args = {"data_dir": str(tmp_path), "labels": None, **args}
+    with pytest.raises(UserError, match='labels is null, which needs "target": "instance" and no'):
+        DATASETS.build({"type": "FolderInstances", "args": args})
