@@ -93,9 +93,8 @@ def cluster_file(job: Job) -> Done:
     elif holds(job.path, "semantic"):
         mask = of_size(read_map(job.path, "semantic", "H, W") > 0, size, f"{job.path}: /semantic")
     if job.truth is not None:
-        truth = of_size(
-            read_truth(job.truth, options.ds_name, options.things_class), size, job.truth
-        )
+        truth = of_size(read_truth(job.truth, options.things_class), size, job.truth)
+    looked = mask is None or bool(mask.any())
     if options.gt_foreground:
         mask = (truth > 0) if mask is None else mask & (truth > 0)
     given = None if mask is None else torch.from_numpy(mask)[None]
@@ -105,7 +104,7 @@ def cluster_file(job: Job) -> Done:
     if truth is not None:
         added["gt"] = truth
     add_datasets(job.path, added)
-    return Done(labels, truth, mask is None or bool(mask.any()))
+    return Done(labels, truth, looked)
 
 
 def of_size(labels: np.ndarray, size: tuple[int, int], name: Path | str) -> np.ndarray:
@@ -250,7 +249,8 @@ def main(args: argparse.Namespace) -> None:
         *(args.output_dataset, len(jobs) - len(failed), len(jobs), args.emb_dir),
     )
     if not looked and len(failed) < len(jobs):
-        log.info("note: no file has a pixel to look for objects in: %s", foreground(args))
+        what = args.things_class or "an object's class"
+        log.warning("no pixel of %s in any of the %d masks", what, len(jobs) - len(failed))
     if rows:
         report(rows, total.compute(), args)
     if failed:

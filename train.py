@@ -106,7 +106,7 @@ def build_parts(start: Start, devices: list[torch.device]) -> tuple[Parts, dict]
         model = MODELS.build(config["arch"], out_channels=loss.out_channels)
         if config["init_from"]:
             start_from(model, config["init_from"], identity)
-    try_shapes(model, train_loader, loss.out_channels, checked.extremes)
+    try_shapes(model, train_loader, loss, checked.extremes)
 
     if config["use_synch_bn"]:
         model = with_synch_bn(model, devices[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 import torch
@@ -79,6 +80,16 @@ class BaseLoss(nn.Module, ABC):
         A loss that names `reads` or `maps` takes them as further arguments of those names.
 
         Returns named scalars whose sum is the loss: 0, and finite, where every pixel is ignored.
+        """
+
+    def check_outputs(self, given: Collection[str]) -> None:  # noqa: B027 - most need no other
+        """Refuse a model that lacks what the loss cannot do without.
+
+        Args:
+            given: Those of `reads` that the model gives.
+
+        Raises:
+            UserError: Saying what gives it.
         """
 
     def forward(

@@ -275,6 +275,7 @@ class BaseTrainer(ABC):
         due = self.updater.due(self.iteration)
         received = self.stop.received or 0
         stop, save = largest(received, due and self.save_plan.due(self.iteration))
+        save = save or self.iteration >= self.total
         validated, epoch_end = self._validation_due(), self.order.position == 0
         if validated or epoch_end or save or stop:
             self._read(progress, everything=True)
@@ -334,6 +335,7 @@ class BaseTrainer(ABC):
 
     def _save(self, *names: str) -> None:
         """Save the state under these names; training goes on while they are written."""
+        share_buffers(self.model)
         state = self.state()
         state = snapshot(state) if is_main() else state
         for name in names:

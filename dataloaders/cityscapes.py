@@ -22,7 +22,7 @@ from dataloaders.cityscapes_classes import (
 from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair, read_lines
 from utils.errors import UserError
 from utils.registry import suggest
-from utils.sample import Entry
+from utils.sample import Entry, Sample
 from utils.targets import INSTANCE_IGNORE
 
 ANNOTATIONS = {"fine": "gtFine", "coarse": "gtCoarse"}
@@ -40,8 +40,8 @@ class Cityscapes(BaseDataset):
 
     In the instance target a thing keeps the number of the file, id * 1000 + n; a group of objects
     that nobody told apart is ignored, everything else is 0. With `instance_ratio` the files are
-    those of SPOCO's sampler, `gtFine/<split>/<city>/<things>/<ratio>`, and the images those of its
-    list `leftImg8bit/<split>/<things>_<ratio>.txt`; images of which it kept nothing are left out.
+    those of SPOCO's sampler, `gtFine/<split>/<city>/<things>/<ratio>`, for the images of its list
+    `leftImg8bit/<split>/<things>_<ratio>.txt`; in the others every pixel is 0, unlabelled.
 
     Args:
         data_dir: Folder of the data set.
@@ -58,6 +58,8 @@ class Cityscapes(BaseDataset):
             target.
         instance_ratio: Share of the objects that was kept by `tools/sample_instances.py`, above 0
             to 1; for the target "instance" with `things` "all" or one name.
+        keep_empty: With an instance_ratio, keep the images of which the sample has no object;
+            without, the images are those of the list, as in the published code.
         ignore_index: Label of what has no class.
     Raises:
         ValueError: If names are unknown, or arguments do not go together.
@@ -76,6 +78,7 @@ class Cityscapes(BaseDataset):
         target: Literal["semantic", "instance", "both"] = "semantic",
         things: str | list[str] = "all",
         instance_ratio: float | None = None,
+        keep_empty: bool = True,
         ignore_index: int = 255,
     ):
         if split not in SPLITS[mode]:
@@ -85,7 +88,7 @@ class Cityscapes(BaseDataset):
         self.classes, self.palette, ids = class_list(classes)
         self.mode, self.val_cities = mode, val_cities
         self.targets = ("semantic", "instance") if target == "both" else (target,)
-        self.things, self.instance_ratio = things, instance_ratio
+        self.things, self.instance_ratio, self.keep_empty = things, instance_ratio, keep_empty
         self.tables = {
             "semantic": class_table(ids, ignore_index),
             "instance": instance_table(chosen_things(things), INSTANCE_IGNORE),
@@ -95,12 +98,14 @@ class Cityscapes(BaseDataset):
         if val_cities and split not in ("train", "val"):
             raise ValueError(f"val_cities share out train and val, not {split!r}; leave it out")
         if instance_ratio is not None:
-            self._check_ratio()
+            self._check_ratio(split)
         super().__init__(data_dir, split, ignore_index)
 
-    def _check_ratio(self) -> None:
+    def _check_ratio(self, split: str) -> None:
         if not 0 < self.instance_ratio <= 1:
             raise ValueError(f"instance_ratio is {self.instance_ratio}; give a share above 0 to 1")
+        if split == "test":
+            raise ValueError('instance_ratio is for labels, and "test" has none; leave it out')
         if self.targets != ("instance",) or self.mode != "fine" or not isinstance(self.things, str):
             raise ValueError(
                 'instance_ratio needs "target": "instance", "mode": "fine" and things "all" or one '
@@ -118,9 +123,8 @@ class Cityscapes(BaseDataset):
         annotation = ANNOTATIONS[self.mode]
         labels = find_below(root, f"{annotation}/{split}")
         if self.instance_ratio is not None:
-            kept = self._sampled(folder)
             found = files_of(labels, cities, "_gtFine_instanceIds.png", self._place())
-            return pair(*({n: p for n, p in x.items() if n in kept} for x in (images, found)))
+            return self._list_sample(folder, images, found)
         kind = "labelIds" if self.targets == ("semantic",) else "instanceIds"
         return pair(images, files_of(labels, cities, f"_{annotation}_{kind}.png"))
 
@@ -139,22 +143,57 @@ class Cityscapes(BaseDataset):
     def _place(self, between: str = "/") -> str:
         return f"{self.things}{between}{float(self.instance_ratio)}"
 
+    def _list_sample(
+        self, folder: Path, images: dict[str, Path], found: dict[str, Path]
+    ) -> list[Entry]:
+        """The listed images with their files, and the others without one."""
+        listed = self._sampled(folder)
+        gone = sorted(name for name in listed & images.keys() if name not in found)
+        if gone:
+            raise UserError(
+                f"{folder / self._place('_')}.txt lists {len(listed)} images, and the sample "
+                f"{self._place()} has no file of {len(gone)} of them, such as {gone[0]}{IMAGE}; "
+                f"write it anew with {self._command(folder.name)}"
+            )
+        entries = pair(*({n: p for n, p in x.items() if n in listed} for x in (images, found)))
+        if self.keep_empty:
+            entries += [Entry(name, images[name]) for name in images.keys() - listed]
+        return sorted(entries)
+
     def _sampled(self, folder: Path) -> set[str]:
         """Names of the images that hold an object of the sample."""
         index = folder / f"{self._place('_')}.txt"  # the sampler writes it last
         if index.is_file():
-            return {Path(line).name.removesuffix(IMAGE) for line in read_lines(index)}
+            lines = read_lines(index)
+            if not lines:
+                raise UserError(
+                    f"{index} is empty: the sample {self._place()} has no object; choose another "
+                    "class, or a larger ratio"
+                )
+            return {Path(line).name.removesuffix(IMAGE) for line in lines}
         if folder.name == "val" and self.instance_ratio != 1:
             raise UserError(
                 f'instance_ratio is {self.instance_ratio}, but "val" is sampled whole, as 1.0; '
                 "leave instance_ratio out there"
             )
-        chosen = "" if self.things == "all" else f" --classes {self.things}"
         raise UserError(
             f"{folder} has no sample {self._place()}, whose list is {index.name}; make it with "
-            f"python tools/sample_instances.py cityscapes --data-dir {self.data_dir}{chosen} "
-            f"--ratios {self.instance_ratio} --splits {folder.name}"
+            + self._command(folder.name)
         )
+
+    def _command(self, split: str) -> str:
+        """What writes the sample."""
+        chosen = "" if self.things == "all" else f" --classes {self.things}"
+        return (
+            f"python tools/sample_instances.py cityscapes --data-dir {self.data_dir}{chosen} "
+            f"--ratios {self.instance_ratio} --splits {split}"
+        )
+
+    def read(self, entry: Entry) -> Sample:
+        sample = super().read(entry)
+        if self.instance_ratio is not None and entry.label is None:
+            sample.maps["instance"] = np.zeros(sample.image.shape[:2], np.int32)
+        return sample
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         values = super().decode(label, entry)["semantic"]

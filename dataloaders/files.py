@@ -184,8 +184,8 @@ def refuse_unpaired(problems: list[str]) -> None:
     if noted is not None:
         noted += problems
     elif problems:
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise UserError("; ".join(problems[:5]) + more)
+        more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
+        raise UserError("\n  ".join([*problems[:5], *more]))
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from base.base_dataset import DATASETS
 from dataloaders.files import find_data_dir
 from dataloaders.instance_dataset import InstanceDataset
-from dataloaders.instance_labels import Target
+from dataloaders.instance_labels import Target, target_maps
 from dataloaders.listing import list_pairs
 from dataloaders.palettes import distinct_colours
 from utils.image_io import IMAGE_SUFFIXES
-from utils.sample import Entry
+from utils.sample import Entry, Sample
 
 
 @DATASETS.register
@@ -26,6 +28,7 @@ class FolderInstances(InstanceDataset):
             `images/<split>`; without it, `images`.
         images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
         labels: Likewise for the label files; with patterns, what the stars stand for pairs the two.
+            null for images without any: every pixel is 0, unlabelled.
         list: Text file below data_dir, an image path and a label path a line, in place of folders.
         classes: Names of the background and of the objects, all of one class.
         target: "instance" for ids, "semantic" for background and object, or "both".
@@ -36,7 +39,8 @@ class FolderInstances(InstanceDataset):
         channels: Channels of an image: 3, 1 for grey, or what the files hold; 8 or 16 bit.
         ignore_index: Semantic label that counts for nothing.
     Raises:
-        ValueError: If instance_ratio is outside (0, 1] or sample_seed negative.
+        ValueError: If instance_ratio is outside (0, 1] or sample_seed negative, or labels is null
+            beside a list or for another target than "instance".
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class FolderInstances(InstanceDataset):
         data_dir: str,
         split: str | None = None,
         images: str = "images",
-        labels: str = "labels",
+        labels: str | None = "labels",
         list: str | None = None,
         classes: tuple[str, str] = ("background", "object"),
         target: Target = "instance",
@@ -53,6 +57,8 @@ class FolderInstances(InstanceDataset):
         channels: int = 3,
         ignore_index: int = 255,
     ):
+        if labels is None and (list or target != "instance"):
+            raise ValueError('labels is null, which needs "target": "instance" and no list')
         self.classes, self.palette = [*classes], distinct_colours(2)
         self.images, self.labels, self.list, self.channels = images, labels, list, channels
         super().__init__(data_dir, split, target, instance_ratio, sample_seed, ignore_index)
@@ -66,3 +72,10 @@ class FolderInstances(InstanceDataset):
             self.list,
             label_suffixes=(*IMAGE_SUFFIXES, ".npy"),
         )
+
+    def read(self, entry: Entry) -> Sample:
+        sample = super().read(entry)
+        if entry.label is None:
+            unlabelled = np.zeros(sample.image.shape[:2], np.int32)
+            sample.maps = target_maps(unlabelled, self.targets, self.ignore_index)
+        return sample

@@ -15,7 +15,7 @@ def list_pairs(
     folder: Path,
     split: str | None,
     images: str,
-    labels: str,
+    labels: str | None,
     list: str | None = None,
     label_suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
 ) -> list[Entry]:
@@ -25,7 +25,7 @@ def list_pairs(
         folder: Of the data set.
         split: What `{split}` stands for in the names below.
         images: Folder or pattern of the images.
-        labels: Folder or pattern of the label files.
+        labels: Folder or pattern of the label files, None for images alone.
         list: Text file of an image path and a label path a line, in place of the two.
         label_suffixes: Endings of label files.
 
@@ -34,10 +34,11 @@ def list_pairs(
     """
     if list:
         return read_list(folder, fill(list, split))
-    find = from_patterns if has_pattern(images) or has_pattern(labels) else from_folder
-    return pair(
-        find(folder, split, images, IMAGE_SUFFIXES), find(folder, split, labels, label_suffixes)
-    )
+    find = from_patterns if has_pattern(images) or has_pattern(labels or "") else from_folder
+    found = find(folder, split, images, IMAGE_SUFFIXES)
+    if labels is None:
+        return [Entry(name, path) for name, path in sorted(found.items())]
+    return pair(found, find(folder, split, labels, label_suffixes))
 
 
 def fill(text: str, split: str | None) -> str:

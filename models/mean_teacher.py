@@ -24,7 +24,8 @@ class MeanTeacher(BaseModel):
 
     The teacher starts as a copy. `update_teacher` moves it; `MeanTeacherTrainer` calls that after
     each update of the weights, and nothing else ever does. In training both use the statistics of
-    their own batch; for prediction the teacher has the student's running ones.
+    their own batch; for prediction the teacher has the student's running ones: of several processes
+    the main one's, which the others are given before each step, validation and checkpoint.
 
     Args:
         out_channels: Channels of the output, or of each named output.

@@ -141,6 +141,16 @@ def test_semantic_masks(folder):
     assert np.array_equal(first(folder) > 0, example()[1] != 1)
 
 
+def test_masks_without_a_pixel_of_the_class_are_told(folder, capsys):
+    words = ("--clustering", "ms", "--sem-dir", str(folder / "sem"), "--things-class")
+    assert call(folder, *words, "7") == 0
+    assert "no pixel of 7 in any of the 3 masks" in capsys.readouterr().out
+    one = np.full((40, 48), 7, np.uint8)
+    write_png(folder / "sem" / f"{STEMS[1]}_ids.png", one)  # one image of the class is enough
+    assert call(folder, *words, "7") == 0
+    assert "no pixel" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -155,6 +165,7 @@ def test_semantic_masks(folder):
         (["--output-dataset", ""], '--output-dataset "": a name is needed, without a slash'),
         (["--output-dataset", "."], '--output-dataset ".": a name is needed'),
         (["--output-dataset", "embeddings1/x"], '"embeddings1/x": a name is needed, without'),
+        (["--things-class", "²"], "--things-class ²: known are person, rider, car"),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
         (["--things-class", "car"], "--things-class car is read from label files; give --sem-dir"),
         (["--set", "bandwith=1"], "unknown key 'bandwith'; did you mean 'bandwidth'"),
@@ -347,14 +358,22 @@ def test_what_cannot_be_read(tmp_path):
 
 def test_cityscapes_truth_and_masks(tmp_path):
     ids = np.array([[26000, 26012, 26], [24001, 7, 0]], np.uint16)
-    write_png(tmp_path / "a.png", ids)
-    cars = read_truth(tmp_path / "a.png", "cityscapes", "car")
-    assert cars.tolist() == [[26000, 26012, -1], [0, 0, 0]]
-    everything = read_truth(tmp_path / "a.png", "cityscapes", None)
+    truth = tmp_path / "a_gtFine_instanceIds.png"
+    write_png(truth, ids)
+    for asked in ("car", "13", "26"):  # the number in either counting
+        assert read_truth(truth, asked).tolist() == [[26000, 26012, -1], [0, 0, 0]]
+    everything = read_truth(truth, None)
     assert everything.tolist() == [[26000, 26012, -1], [24001, 0, 0]]
     colours = np.array([[[0, 0, 142], [0, 0, 70], [70, 70, 2]]], np.uint8)
+    with pytest.raises(UserError, match="objects of Cityscapes; --things-class is 5, but must be"):
+        read_truth(truth, "5")
+    write_png(tmp_path / "b.png", colours)
+    with pytest.raises(UserError, match=r"b.png holds 1 colours .* Cityscapes': \(70, 70, 2\); g"):
+        read_foreground(tmp_path / "b.png", None, "car")
+    colours[0, 2] = [70, 70, 70]
     write_png(tmp_path / "b.png", colours)
     assert read_foreground(tmp_path / "b.png", None, "car").tolist() == [[True, False, False]]
+    assert read_foreground(tmp_path / "b.png", None, "13").tolist() == [[True, False, False]]
     assert read_foreground(tmp_path / "b.png", None, None).tolist() == [[True, True, False]]
     with pytest.raises(UserError, match="holds colours, which are read as those of Cityscapes"):
         read_foreground(tmp_path / "b.png", None, "3")
@@ -373,15 +392,27 @@ def test_cityscapes_truth_and_masks(tmp_path):
     assert read_foreground(tmp_path / "e.png", None, "26").tolist() == [[True, False, False]]
 
 
+@pytest.mark.parametrize("words", [(), ("--ds-name", "cityscapes")])
+def test_cityscapes_truth_is_known_by_its_name(words, tmp_path):
+    """Groups are ignored and buildings are no objects, whether --ds-name says so or not."""
+    embedding, truth = example()
+    path = tmp_path / "emb" / "ulm_leftImg8bit_predictions.h5"
+    write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": embedding})
+    ids = np.array([11, 26001, 26], np.uint16)[truth]
+    write_png(tmp_path / "gt" / "ulm_gtFine_instanceIds.png", ids)
+    assert call(tmp_path, "--clustering", "ms", "--gt-dir", str(tmp_path / "gt"), *words) == 0
+    assert np.array_equal(read_dataset(path, "gt"), np.array([0, 26001, -1])[truth])
+
+
 def test_colours_of_a_truth_are_ids(tmp_path):
     write_png(tmp_path / "a.png", np.array([[[1, 2, 3], [0, 0, 0], [255, 255, 255]]], np.uint8))
-    assert read_truth(tmp_path / "a.png", "cvppp", None).tolist() == [[66051, 0, 16777215]]
+    assert read_truth(tmp_path / "a.png", None).tolist() == [[66051, 0, 16777215]]
 
 
 def test_real_leaves(real_data, tmp_path):
     """Embeddings made from the truth of a plant give its leaves back."""
     label = next((real_data / "cvppp" / "val" / "A1").glob("*_label.png"))
-    truth = read_truth(label, "cvppp", None)
+    truth = read_truth(label, None)
     centres = np.random.default_rng(0).normal(0, 2, (truth.max() + 1, 8)).astype(np.float32)
     stem = label.stem.replace("_label", "_rgb")
     path = tmp_path / "emb" / f"{stem}_predictions.h5"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dataloaders import DATASETS
+from dataloaders.check import check_dataset
 from dataloaders.cityscapes_classes import LABELS, SCORED
 from tools import sample_instances as tool
 from utils.command import run
@@ -183,11 +184,26 @@ def test_sampled_objects(root):
     ids = np.full(layouts.SIZE, 0, np.uint16)
     ids[3, 3] = 40000
     sample(root, "ulm", "car/0.4", ids)
-    data = cityscapes(root, target="instance", things="car", instance_ratio=0.4)
+    cars = {"target": "instance", "things": "car", "instance_ratio": 0.4}
+    data = cityscapes(root, keep_empty=False, **cars)
     assert names(data) == ["ulm"]  # the sampler kept no car of the others
     assert np.array_equal(data[0]["target"].numpy(), ids)
+    every = cityscapes(root, **cars)
+    assert names(every) == names(cityscapes(root))
+    for item in every:  # unlabelled in every pixel
+        wanted = ids if item["name"].startswith("ulm") else np.zeros(layouts.SIZE)
+        assert np.array_equal(item["target"].numpy(), wanted)
+    check_dataset(every)  # none of them is a fault
     sample(root, "aachen", "all/1.0", ids)
-    assert names(cityscapes(root, target="instance", instance_ratio=1)) == ["aachen"]
+    one = cityscapes(root, target="instance", instance_ratio=1, keep_empty=False)
+    assert names(one) == ["aachen"]
+
+
+def test_a_sample_without_an_object(root):
+    """A class that no image has, or a ratio that keeps nothing."""
+    (root / "leftImg8bit/train/bus_0.1.txt").write_text("")
+    args = {"target": "instance", "things": "bus", "instance_ratio": 0.1}
+    refuse(root, "bus_0.1.txt is empty: the sample bus/0.1 has no object; choose", **args)
 
 
 def refuse(root, *parts, **args):
@@ -236,7 +252,9 @@ def test_a_listed_image_whose_sample_is_gone(root):
     assert sample_instances(root, "--classes", "car", "--ratios", 1) == 0
     next((root / "gtFine/train/ulm/car/1.0").iterdir()).unlink()
     args = {"target": "instance", "things": "car", "instance_ratio": 1.0}
-    refuse(root, "ulm_000000_000019_leftImg8bit.png has no label", **args)
+    message = "car_1.0.txt lists 5 images, and the sample car/1.0 has no file of 1 of them, such as"
+    way_on = f"write it anew with python tools/sample_instances.py cityscapes --data-dir {root}"
+    refuse(root, message, "ulm_000000_000019_leftImg8bit.png", way_on, **args)
     assert len(cityscapes(root, val_cities=["ulm"], **args)) == 4
 
 
@@ -288,6 +306,10 @@ def test_a_ratio_that_was_never_sampled(root):
         ({"val_cities": ["ulmm"]}, "no city 'ulmm'"),
         ({"split": "train_extra"}, "'fine' has no split 'train_extra'; it has train, val, test"),
         ({"split": "test", "mode": "coarse"}, "'coarse' has no split 'test'"),
+        (
+            {"target": "instance", "instance_ratio": 1, "split": "test"},
+            'instance_ratio is for labels, and "test" has none',
+        ),
         ({"target": "instance", "instance_ratio": 0}, "instance_ratio is 0"),
         ({"target": "instance", "instance_ratio": 1.5}, "instance_ratio is 1.5"),
         ({"instance_ratio": 0.5}, '"target": "instance"'),

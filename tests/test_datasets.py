@@ -132,7 +132,7 @@ def test_camvid_lists_all_that_is_missing(tmp_path):
         f"{index} lists 1, which has no image",
         f"{index} lists 2, which has no label",
     ]
-    with pytest.raises(UserError, match="lists 1, which has no image; .* lists 2, which has no"):
+    with pytest.raises(UserError, match=r"lists 1, which has no image\n  .* lists 2, which has no"):
         DATASETS.build(spec)
 
 

@@ -236,6 +236,34 @@ def on_step(iteration: int, action, rank: int = 1) -> None:
     TRAINERS["Trainer"].step = wrapped
 
 
+def train_a_pair(path: str, folder: str) -> None:
+    """Train a mean teacher with batch norms, and keep what each process has of it at the end."""
+    Trainer, models = TRAINERS["MeanTeacherTrainer"], []
+    step = Trainer.step
+
+    def wrapped(self, batch):
+        models.append(self.model)
+        return step(self, batch | {"image2": 0.9 * batch["image"]})
+
+    Trainer.step = wrapped
+    train_words("-c", path)
+    torch.save(models[-1].state_dict(), Path(folder) / f"{os.environ['RANK']}.pt")
+
+
+def test_two_processes_have_one_teacher(grouped, tmp_path):
+    """Its running statistics too, though each process has seen other images."""
+    grouped["arch"] = {"type": "MeanTeacher", "args": {"model": {"type": "ENet", "args": {}}}}
+    grouped["trainer"] |= {"type": "MeanTeacherTrainer", "ema_decay": 0}
+    grouped["val_loader"] = None
+    path = write(grouped, tmp_path / "pair.json")
+    ended = run_many(2, tmp_path, train_a_pair, path, str(tmp_path))
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert any("teacher" in name and "running_mean" in name for name in first)
+    assert same(first, second)
+    assert same(first, checkpoint.load(newest_run(grouped) / "last.pth")["state_dict"])
+
+
 def test_another_number_of_processes_is_said(grouped, tmp_path, capsys):
     run = run_of(grouped, tmp_path, 2)
     grouped["trainer"]["epochs"] = 3

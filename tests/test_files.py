@@ -74,7 +74,7 @@ def test_pair_names_up_to_five(tmp_path):
     images = {str(i): tmp_path / f"{i}.jpg" for i in range(9)}
     with pytest.raises(UserError) as error:
         pair(images, {"0": tmp_path / "0.png", "x": tmp_path / "x.png"})
-    assert str(error.value).count("has no label") == 5 and "and 4 more" in str(error.value)
+    assert str(error.value).count("has no label") == 5 and "\n  and 4 more" in str(error.value)
 
 
 def test_held_out_keeps_the_order_and_follows_the_seed():

@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,23 @@ def test_sample_cityscapes_shares_are_met_and_nested(tmp_path):
     assert [len(kept[r / 10]) for r in range(1, 11)] == [4, 8, 12, 16, 20, 24, 28, 32, 36, 40]
     assert all(kept[r / 10] < kept[(r + 1) / 10] for r in range(1, 10))
     assert len(objects(sampled(tmp_path, "person", 1.0))) == 12
+
+
+def test_sample_cityscapes_holds_one_label_at_a_time(tmp_path, monkeypatch):
+    make_cityscapes(tmp_path, (2,) * 5)
+    module = importlib.import_module("tools.sample_instances")
+    read, seen, alive = module.read_label, [], []
+
+    def watched(path):
+        alive.append(sum(label() is not None for label in seen))
+        label = read(path)
+        seen.append(weakref.ref(label))
+        return label
+
+    monkeypatch.setattr(module, "read_label", watched)
+    words = ("--data-dir", tmp_path, "--splits", "train", "--ratios", 0.5, 1)
+    assert tool("sample_instances", "cityscapes", *words) == 0
+    assert len(alive) == 5 and max(alive) <= 1  # the one before goes as the next is read
 
 
 def test_sample_cityscapes_all_things_follow_the_seed(tmp_path):

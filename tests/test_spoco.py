@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -253,8 +254,10 @@ def test_pre_training_needs_no_labels_but_a_teacher():
     torch.manual_seed(0)
     assert list(terms) == ["consistency"]
     assert terms == loss.terms(x, target.masked_fill(target > 0, 0), teacher)
-    with pytest.raises(ValueError, match='compares with the output "teacher", which the model'):
+    with pytest.raises(UserError, match='compares with the output "teacher", which the model'):
         loss.terms(x, target)
+    outputs = {"out": x, "aux": x, "teacher": teacher}  # no teacher has an auxiliary head
+    assert list(loss(outputs, target)) == ["consistency"]
 
 
 def test_the_joint_loss_scores_the_teacher_too():
@@ -263,6 +266,11 @@ def test_the_joint_loss_scores_the_teacher_too():
     alone = make().terms(teacher, target)
     for name in ("pull", "push", "norm"):
         assert torch.equal(terms[f"teacher_{name}"], alone[name])
+
+
+def test_the_joint_loss_needs_a_teacher():
+    with pytest.raises(UserError, match='joint_loss scores the output "teacher" too'):
+        make(joint_loss=True, unlabelled=False).check_outputs({"out"})
 
 
 def test_no_gradient_reaches_the_teacher():
@@ -372,6 +380,35 @@ def test_a_resumed_run_draws_the_same_anchors(sparse, tmp_path, monkeypatch):
     refuse_difference(whole, killed_and_resumed(sparse, tmp_path, monkeypatch, at=6))
 
 
+@pytest.mark.parametrize("output", ["out", "embedding"])
+@pytest.mark.parametrize(
+    "args, way_out", [({}, '"consistency_weight" to 0'), ({"consistency_only": True}, 'Trainer"}$')]
+)
+def test_consistency_without_a_teacher_is_refused_before_training(
+    args, way_out, output, sparse, tmp_path
+):
+    sparse["arch"] = {"type": "Small", "args": {}}
+    sparse["trainer"]["type"] = "Trainer"
+    sparse["loss"]["args"] |= args
+    sparse["loss"]["output"] = output
+    if output != "out":
+        sparse["arch"]["type"] = "UNet"
+        sparse["arch"]["args"] = {"backbone": "resnet18"}
+        sparse["loss"] = ["CrossEntropy", sparse["loss"]]
+    message = f'Spoco compares with the output "teacher".*"MeanTeacher".*{way_out}'
+    with pytest.raises(UserError, match=message):
+        train_run(sparse, tmp_path)
+    assert not Path(sparse["trainer"]["save_dir"]).exists()
+
+
+@pytest.mark.parametrize("args", [{"consistency_weight": 0}, {"unlabelled": False}])
+def test_without_consistency_no_teacher_is_needed(args, sparse, tmp_path):
+    sparse["arch"] = {"type": "Small", "args": {}}
+    sparse["trainer"] |= {"type": "Trainer", "epochs": 1}
+    sparse["loss"]["args"] |= args
+    assert (train_run(sparse, tmp_path) / "last.pth").exists()
+
+
 def test_a_teacher_of_a_named_head():
     x, target, teacher = (t.float() if t.is_floating_point() else t for t in example())
     section = {"type": "Spoco", "args": {"embedding_dim": E}}
@@ -393,6 +430,8 @@ def test_a_teacher_of_a_named_head():
         ({"uncovered": 1.0}, "uncovered is 1.0; it goes from 0 to just below 1"),
         ({"instance_weight": float("inf")}, "instance_weight is inf; a finite number is needed"),
         ({"delta_dist": float("nan")}, "delta_dist is nan; a finite number is needed"),
+        ({"ignore_label": -3}, "ignore_label is -3; what is below 0 is ignored already"),
+        ({"ignore_label": 0}, "ignore_label is 0, which is what unlabelled pixels have; leave it"),
         ({"consistency_weight": -1.0}, "consistency_weight is -1.0; it must not be negative"),
     ],
 )

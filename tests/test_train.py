@@ -103,6 +103,18 @@ def test_a_run_leaves_what_it_promises(tiny, tmp_path):
     assert [row["iteration"] for row in rows(run)] == ["3", "6"]
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_run_that_ends_inside_an_epoch_saves_its_end(stride, tiny, tmp_path):
+    """Without validation, which else would have ended it; also after fewer updates than batches."""
+    tiny["val_loader"] = None
+    tiny["trainer"] |= {"epochs": None, "iterations": 4, "accumulate": stride, "save_period": 1}
+    run = train_run(tiny, tmp_path)
+    assert checkpoint.load(run / "last.pth")["iteration"] == 4
+    assert not (run / "checkpoint-epoch2.pth").exists()  # of three batches each
+    tiny["trainer"]["iterations"] = 2  # before any epoch has ended
+    assert checkpoint.load(train_run(tiny, tmp_path) / "last.pth")["iteration"] == 2
+
+
 def test_the_resolved_config_trains_the_same(tiny, tmp_path):
     first = train_run(tiny, tmp_path)
     second = copy.deepcopy(json.loads((first / "config.json").read_text()))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dataloaders.cityscapes_classes import LABELS, SCORED
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_label
 from utils.targets import INSTANCE_IGNORE
@@ -19,23 +20,19 @@ class Thing(NamedTuple):
 
     train_id: int
     label_id: int
-    colour: tuple[int, int, int]
+    colour: list[int]
 
 
 THINGS = {
-    "person": Thing(11, 24, (220, 20, 60)),
-    "rider": Thing(12, 25, (255, 0, 0)),
-    "car": Thing(13, 26, (0, 0, 142)),
-    "truck": Thing(14, 27, (0, 0, 70)),
-    "bus": Thing(15, 28, (0, 60, 100)),
-    "train": Thing(16, 31, (0, 80, 100)),
-    "motorcycle": Thing(17, 32, (0, 0, 230)),
-    "bicycle": Thing(18, 33, (119, 11, 32)),
+    label.name: Thing(label.train_id, number, label.colour)
+    for number, label in enumerate(LABELS)
+    if label.thing and label.train_id is not None
 }
-TRAIN_IDS = 19
+TRAIN_IDS = len(SCORED)
+CITYSCAPES_TRUTH = "_gtFine_instanceIds"
 TRUTH_NAMES: dict[str, Callable[[str], str]] = {
     "cvppp": lambda stem: stem.removesuffix("_rgb") + "_label",
-    "cityscapes": lambda stem: stem.removesuffix("_leftImg8bit") + "_gtFine_instanceIds",
+    "cityscapes": lambda stem: stem.removesuffix("_leftImg8bit") + CITYSCAPES_TRUTH,
 }
 
 
@@ -88,17 +85,36 @@ def find_labels(
     return found
 
 
-def read_truth(path: Path, dataset: str | None, things: str | None) -> np.ndarray:
+def chosen_things(things: str | None) -> list[Thing]:
+    """The Cityscapes classes of a name or of a number in either counting; all without one."""
+    number = int(things) if things and things.isdecimal() else None
+    return [
+        thing
+        for name, thing in THINGS.items()
+        if things in (None, name) or number in (thing.train_id, thing.label_id)
+    ]
+
+
+def read_truth(path: Path, things: str | None) -> np.ndarray:
     """Instance ids (H, W) int32, 0 background, -1 ignored; colours are one id each.
 
-    Of Cityscapes the objects of one class, or of all; its group regions are ignored.
+    Of Cityscapes, whose files are known by their names, the objects of one class, or of all; its
+    group regions are ignored.
+
+    Raises:
+        UserError: If the class is no thing of Cityscapes.
     """
     label = read_label(path).astype(np.int32)
     if label.ndim == 3:
         label = label @ np.array([65536, 256, 1], np.int32)
-    if dataset != "cityscapes":
+    if not path.stem.endswith(CITYSCAPES_TRUTH):
         return label
-    wanted = [thing.label_id for name, thing in THINGS.items() if things in (None, name)]
+    wanted = [thing.label_id for thing in chosen_things(things)]
+    if not wanted:
+        raise UserError(
+            f"{path} holds the objects of Cityscapes; --things-class is {things}, but must be one "
+            f"of {', '.join(THINGS)}, or its number"
+        )
     ids = np.where(np.isin(label // 1000, wanted), label, 0)
     return np.where(np.isin(label, wanted), INSTANCE_IGNORE, ids)
 
@@ -110,19 +126,20 @@ def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.n
     set's class is asked for by its number; without a class, all but 0 and 255 are foreground.
 
     Raises:
-        UserError: If the file holds colours and the class is none of Cityscapes', or ids that are
-            no train ids where they must be.
+        UserError: If the file holds colours that are not Cityscapes', or the class is none of its
+            own; or ids that are no train ids where they must be.
     """
     label = read_label(path)
-    wanted = [thing for name, thing in THINGS.items() if things in (None, name)]
+    wanted = chosen_things(things)
     if label.ndim == 3:
         if not wanted:
             raise UserError(
                 f"{path} holds colours, which are read as those of Cityscapes; --things-class is "
                 f"{things}, but must be one of {', '.join(THINGS)}"
             )
+        refuse_strange_colours(label, path)
         return np.any([(label == thing.colour).all(-1) for thing in wanted], axis=0)
-    if not wanted:
+    if things is not None and things.isdecimal():
         return label == int(things)
     if things is None and dataset != "cityscapes":
         return (label != 0) & (label != 255)
@@ -134,13 +151,24 @@ def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.n
     return np.isin(label, [thing.train_id for thing in wanted])
 
 
+def refuse_strange_colours(label: np.ndarray, path: Path) -> None:
+    found = {tuple(map(int, colour)) for colour in np.unique(label.reshape(-1, 3), axis=0)}
+    strange = sorted(found - {tuple(row.colour) for row in LABELS})
+    if strange:
+        shown = ", ".join(map(str, strange[:5])) + ", ..." * (len(strange) > 5)
+        raise UserError(
+            f"{path} holds {len(strange)} colours that are none of Cityscapes': {shown}; give its "
+            "official colours, or ids as inference.py --save ids writes them"
+        )
+
+
 def check_things(name: str | None) -> str | None:
     """The class as it came.
 
     Raises:
         UserError: If it is neither a Cityscapes class with instances nor a number.
     """
-    if name is not None and name not in THINGS and not name.isdigit():
+    if name is not None and name not in THINGS and not name.isdecimal():
         raise UserError(
             f"--things-class {name}: known are {', '.join(THINGS)}, or the number of a class"
         )

@@ -10,12 +10,13 @@ from torch import nn
 from base.base_dataloader import BaseDataLoader, stack
 from base.base_model import BaseModel
 from utils.errors import UserError
+from utils.losses import WeightedSum
 
 
 def try_shapes(
     model: BaseModel,
     loader: BaseDataLoader,
-    channels: dict[str, int] | int,
+    loss: WeightedSum,
     extremes: list[int],
 ) -> None:
     """Run the shapes of the smallest training batch through a copy of the model on torch's meta
@@ -24,7 +25,7 @@ def try_shapes(
     Args:
         model: In any mode.
         loader: Of the training data.
-        channels: What the loss asks of the model.
+        loss: What the model is to be trained with.
         extremes: Indices of samples whose images may be of another size than the first batch's.
 
     Raises:
@@ -61,8 +62,7 @@ def try_shapes(
     finally:
         for guard in guards:
             guard.remove()
-    wanted = channels if isinstance(channels, dict) else {"out": channels}
-    for name, count in wanted.items():
+    for name, count in loss.heads.items():
         shape = (smallest, count, height, width)
         if name not in outputs:
             raise UserError(
@@ -74,6 +74,7 @@ def try_shapes(
                 f"{type(model).__name__} gives {name!r} as {tuple(outputs[name].shape)}; "
                 f"(B, C, H, W) = {shape} is needed"
             )
+    loss.check_outputs(outputs)
 
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)

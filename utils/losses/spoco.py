@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
 from utils.checks import finite
+from utils.errors import UserError
 from utils.losses.affinity import affinity_cost
 from utils.losses.anchors import choose_anchors
 from utils.losses.discriminative import Discriminative
@@ -55,16 +57,17 @@ class Spoco(BaseLoss):
         max_anchors: Random pixels of an image at most.
         uncovered: Share of the region, outside the delta_var of all of them, that may be left.
         joint_loss: Adds pull, push and norm of the teacher's output under "teacher_<name>". A
-            MeanTeacher has no gradient: they only show how well it follows.
+            MeanTeacher has no gradient: they only show how well it follows, and raise the sum.
         ignore_label: A further label whose pixels give no loss.
-        aux_weight: Factor on the auxiliary head's terms.
+        aux_weight: Factor on the auxiliary head's terms; consistency is none of them.
     Shape:
         prediction (B, E, H, W), target (B, H, W) of any ids from 0 up, teacher (B, E, H, W)
         -> {"pull", "push", "norm", "unlabelled", "instance", "consistency": scalars}, those whose
         factor is 0 left out.
     Raises:
-        ValueError: If an argument is out of range; in a step if consistency_only finds no teacher.
-        UserError: From a step on the CPU, if an id is negative and not ignored.
+        ValueError: If an argument is out of range.
+        UserError: If consistency finds no teacher; from a step on the CPU, if an id is negative and
+            not ignored.
     """
 
     target: ClassVar[str] = "instance"
@@ -97,7 +100,7 @@ class Spoco(BaseLoss):
         ignore_label: int | None = None,
         aux_weight: float = 0.4,
     ):
-        super().__init__(num_classes, ignore_index, aux_weight)
+        super().__init__(num_classes, ignore_index, 0 if consistency_only else aux_weight)
         args = (embedding_dim, delta_var, delta_dist, alpha, beta, gamma)
         self.discriminative = Discriminative(num_classes, ignore_index, *args)
         factors = {
@@ -117,6 +120,13 @@ class Spoco(BaseLoss):
             raise ValueError(f"max_anchors is {max_anchors}; 1 is the least")
         if not 0 <= uncovered < 1:
             raise ValueError(f"uncovered is {uncovered}; it goes from 0 to just below 1")
+        if ignore_label is not None and ignore_label < 0:
+            raise ValueError(f"ignore_label is {ignore_label}; what is below 0 is ignored already")
+        if ignore_label == 0 and unlabelled:
+            raise ValueError(
+                "ignore_label is 0, which is what unlabelled pixels have; leave it out, or set "
+                "unlabelled to false"
+            )
         self.out_channels = embedding_dim
         self.delta_var, self.delta_dist = delta_var, delta_dist
         self.unlabelled, self.unlabelled_push = unlabelled, unlabelled_push
@@ -126,6 +136,21 @@ class Spoco(BaseLoss):
         self.joint_loss, self.ignore_label = joint_loss, ignore_label
         by = "dice" if instance_loss == "affinity" else instance_loss
         self.masks = SoftMasks(delta_var, kernel_threshold, by, pooled)
+
+    def check_outputs(self, given: Collection[str]) -> None:
+        consistent = self.consistency_only or (self.unlabelled and self.consistency_weight)
+        if self.joint_loss and "teacher" not in given:
+            raise UserError(
+                'joint_loss scores the output "teacher" too, which the model does not give; leave '
+                'it out, or put the model into {"type": "MeanTeacher", "args": {"model": ...}}'
+            )
+        if consistent and "teacher" not in given:
+            off = "" if self.consistency_only else ', or set the loss\'s "consistency_weight" to 0'
+            raise UserError(
+                'the consistency term of Spoco compares with the output "teacher", which the model '
+                'does not give; put it into {"type": "MeanTeacher", "args": {"model": ...}}, with '
+                f'"trainer": {{"type": "MeanTeacherTrainer"}}{off}'
+            )
 
     def terms(
         self, prediction: Tensor, target: Tensor, teacher: Tensor | None = None
@@ -138,10 +163,7 @@ class Spoco(BaseLoss):
         seen = None if teacher is None else teacher.detach().flatten(2)
         if self.consistency_only:
             if seen is None:
-                raise ValueError(
-                    'consistency_only compares with the output "teacher", which the model does not '
-                    'give; put it into {"type": "MeanTeacher", "args": {"model": ...}}'
-                )
+                self.check_outputs(())
             around, chosen = self.consistency(x, seen, counted)
             (sums,) = sum_over_pixels(x, [around])
             return {"consistency": self.consistency_weight * self.masks.mean(sums, chosen)}
@@ -170,8 +192,8 @@ class Spoco(BaseLoss):
         if "consistency" in sums:
             same = self.masks.mean(sums["consistency"], chosen)
             terms["consistency"] = self.consistency_weight * same
-        if self.joint_loss and teacher is not None:
-            _, theirs = self.discriminative.contrast(teacher.flatten(2), instances)
+        if self.joint_loss:
+            _, theirs = self.discriminative.contrast(seen, instances)
             terms |= {f"teacher_{name}": term for name, term in theirs.items()}
         return terms
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor, nn
 
 from base.base_loss import LOSSES
@@ -73,6 +75,15 @@ class WeightedSum(nn.Module):
             for part, loss in zip(self.sections, self.losses, strict=True)
             for name in (part["target"], *loss.maps)
         ]
+
+    def check_outputs(self, given: Collection[str]) -> None:
+        """Refuse a model whose outputs, by name, lack one that a loss cannot do without.
+
+        Raises:
+            UserError: Saying what gives it.
+        """
+        for part, loss in zip(self.sections, self.losses, strict=True):
+            loss.check_outputs([n for n in loss.reads if beside(n, part["output"]) in given])
 
     def forward(
         self, outputs: dict[str, Tensor], target: Tensor | dict[str, Tensor]
