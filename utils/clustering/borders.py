@@ -36,8 +36,10 @@ def is_object(
     means = sums / counts.clamp(min=1)[:, None]
     firm = firmness >= FIRM
     firm[0] = False
-    kept = (firmness >= BORDER) & (firm | ~is_between(means, means[firm], reach))
+    kept = firmness >= BORDER
     kept[0] = False
+    doubtful = kept & ~firm
+    kept[doubtful] = ~is_between(means[doubtful], means[firm], reach)
     return kept
 
 
@@ -47,7 +49,8 @@ def is_between(points: Tensor, ends: Tensor, tolerance: float) -> Tensor:
     for index, start in enumerate(ends):
         along = ends[index + 1 :] - start  # (L, E)
         away = points - start  # (N, E)
-        share = (away @ along.T / along.square().sum(1)).clamp(0, 1)  # (N, L)
-        off = (away[:, None] - share[..., None] * along).norm(dim=2)
-        found |= (off < tolerance).any(1)
+        length, ahead = along.square().sum(1), away @ along.T  # (L,), (N, L)
+        share = (ahead / length).clamp(0, 1)
+        off = away.square().sum(1, keepdim=True) - share * (2 * ahead - share * length)
+        found |= (off < tolerance**2).any(1)
     return found
