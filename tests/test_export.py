@@ -77,6 +77,23 @@ def test_pixels_in_labels_out_at_a_fixed_size(model, tmp_path, ending, capsys):
         exported(photo(150, 200))
 
 
+def test_a_fixed_size_keeps_the_checkpoints_scales(model, tmp_path):
+    """At half its size the image is smaller than the windows of 64x96."""
+    state = torch.load(model)
+    half = {"type": "MultiScale", "args": {"scales": [0.5], "flip": False}}
+    state["config"]["predictor"] = half
+    torch.save(state, tmp_path / "half.pth")
+    assert write(tmp_path / "half.pth", tmp_path / "model.pt2") == 0
+    exported, original = inference.load(tmp_path / "model.pt2"), inference.load(model)
+    windows = {"type": "Sliding", "args": {"window": [64, 96]}}
+    own = {**half, "args": {**half["args"], "predictor": windows}}
+    assert exported.sections["predictor"] == own
+    plain = original(photo(120, 180))
+    original.use(own, [])
+    assert alike(exported(photo(120, 180)), original(photo(120, 180)))
+    assert not alike(exported(photo(120, 180)), plain)
+
+
 @pytest.mark.parametrize(
     ("name", "words", "says"),
     [
