@@ -277,6 +277,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         ("--mode whole --window 64", "--window and --overlap go with --mode sliding"),
         ("--postprocess RemoveSmal", "did you mean 'RemoveSmall'?"),
         ('--postprocess KeepLargest classes=["disk"]', "no class 'disk'; did you mean 'disc'?"),
+        ("--postprocess RemoveSmall min_size=3 to=99", "to is 99; the classes are 0 to 3"),
     ],
 )
 def test_refused_before_anything_is_written(model, folder, tmp_path, capsys, words, says):

@@ -62,7 +62,9 @@ class Predict:
         """Predict and post-process by these sections from here on."""
         self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
         self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
-        self.postprocess = make_postprocess(postprocess, self.classes)
+        self.postprocess = make_postprocess(
+            postprocess, self.classes, self.task.target, self.task.scores
+        )
 
     @torch.no_grad()
     def outputs(self, image: np.ndarray | Tensor) -> dict[str, Tensor]:
