@@ -12,9 +12,10 @@ from dataloaders.check import check_dataset
 from dataloaders.combine import split_of, with_args
 from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
+from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
-from utils.metrics import metric_of
+from utils.metrics import MetricGroup, metric_of
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words, write_evaluation
 from utils.run_place import make_folder
@@ -53,12 +54,14 @@ def main(args: argparse.Namespace) -> None:
     )
     metrics = predict.config["metric"]
     require_alike(dataset, predict.classes, predict.channels, metrics)
+    metric = metric_of(metrics, dataset)
+    if predict.decided:
+        refuse_scores(metric, args.model)
     check_dataset(dataset, skips_errors(section))
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
     make_folder(output, "--output")
     gallery = Gallery(metric_of(metrics[:1], dataset), dataset)
     boundary = BoundaryErrors(dataset.ignore_index) if semantic(metrics) else None
-    metric = metric_of(metrics, dataset)
 
     def visit(*image: Any) -> None:
         gallery.visit(*image)
@@ -87,6 +90,21 @@ def main(args: argparse.Namespace) -> None:
     write_evaluation(output, about, predict, scores, metric, gallery, boundary)
     log.info("%s", score_table(scores))
     log.info("%d images of %s; scores and report.html in %s", len(dataset), dataset.split, output)
+
+
+def refuse_scores(metric: MetricGroup, path: Path) -> None:
+    """Refuse a metric of scores for a model that gives labels alone.
+
+    Raises:
+        UserError: If one of the metrics reads the model's outputs.
+    """
+    try:
+        metric.check_outputs({})
+    except UserError as error:
+        raise UserError(
+            f"{path} gives labels in place of scores, which a metric of its config reads; score "
+            "the checkpoint, or a file exported without --labels"
+        ) from error
 
 
 def semantic(metrics: list[dict]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import trained
 
+import evaluate
 import inference
 from tools import export
 from utils.command import run
@@ -92,6 +93,44 @@ def test_a_fixed_size_keeps_the_checkpoints_scales(model, tmp_path):
     original.use(own, [])
     assert alike(exported(photo(120, 180)), original(photo(120, 180)))
     assert not alike(exported(photo(120, 180)), plain)
+
+
+@pytest.fixture(scope="module")
+def decided(model) -> Path:
+    """A file that gives labels, of a checkpoint whose metric reads scores."""
+    state = torch.load(model)
+    metric = {"type": "KittiRoad", "args": {}, "target": "semantic"}
+    state["config"]["metric"] = [{"type": "IoU", "args": {}, "target": "semantic"}, metric]
+    torch.save(state, model.parent / "road.pth")
+    assert write(model.parent / "road.pth", model.parent / "labels.pt2", "--labels") == 0
+    return model.parent / "labels.pt2"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--save probabilities", "gives no class scores"),
+        ("--save ids confidence", "it was exported with --labels; leave probabilities, confidence"),
+        (
+            'ids --postprocess Threshold thresholds={"disc":0.5}',
+            "the outputs with class scores are none",
+        ),
+    ],
+)
+def test_labels_are_no_scores(decided, tmp_path, capsys, words, says):
+    write_png(tmp_path / "a.png", photo(64, 96))
+    argv = ["-d", "cpu", "-m", str(decided), "-i", str(tmp_path / "a.png"), "--save"]
+    argv += [*words.removeprefix("--save ").split(), "-o", str(tmp_path / "out")]
+    assert run(lambda: inference.main(inference.parse(argv))) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_of_scores_refuses_labels(decided, tmp_path, capsys):
+    argv = ["-d", "cpu", "-m", str(decided), "-o", str(tmp_path / "out")]
+    assert run(lambda: evaluate.main(evaluate.parse(argv))) == 2
+    assert "labels.pt2 gives labels in place of scores" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

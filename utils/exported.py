@@ -66,7 +66,8 @@ def load_exported(path: Path, device: torch.device) -> tuple[dict[str, Any], Exp
     """What a checkpoint would say, and the network, from a file of tools/export.py.
 
     A network of one fixed size is predicted in windows of that size, at each scale and mirrored
-    where the checkpoint's predictor is MultiScale.
+    where the checkpoint's predictor is MultiScale. Labels that one gives are votes, which Argmax
+    counts.
 
     Raises:
         UserError: If the file is missing, damaged or not of tools/export.py, or its runtime is not
@@ -84,6 +85,8 @@ def load_exported(path: Path, device: torch.device) -> tuple[dict[str, Any], Exp
     if about["size"]:
         section = state["config"]["predictor"]
         state["config"]["predictor"] = in_windows(section, window=about["size"])
+    if about.get("labels"):
+        state["config"]["labeler"] = {"type": "Argmax", "args": {}}
     return state, Exported(run, about)
 
 

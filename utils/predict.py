@@ -34,6 +34,8 @@ class Predict:
         palette: RGB of each class.
         config: The run's config, resolved.
         task: What the model was trained for.
+        decided: The model gives labels as votes in place of scores, as a file of tools/export.py
+            with --labels.
         sections: Those of the predictor and the post-processing in use.
     """
 
@@ -54,14 +56,16 @@ class Predict:
         heads = loss_sections(config["loss"])
         embedding = next((head["output"] for head in heads if head["target"] == "instance"), None)
         told = told_of(heads, embedding) if embedding else {}
-        self.task = Task(self.classes, palette, target, self.labeler.scores, embedding, told)
+        self.decided = state.get("export", {}).get("labels", False)
+        scores = () if self.decided else self.labeler.scores
+        self.task = Task(self.classes, palette, target, scores, embedding, told)
         self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 
     def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
         """Predict and post-process by these sections from here on."""
         self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
-        self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
+        self.predictor = PREDICTORS.build(predictor, scores=self.task.scores)
         self.postprocess = make_postprocess(
             postprocess, self.classes, self.task.target, self.task.scores
         )
