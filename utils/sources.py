@@ -20,6 +20,7 @@ from utils.image_io import IMAGE_SUFFIXES, read_image
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 EXACT_COUNTS = (".mp4", ".m4v", ".mov")  # an index of all frames; others give an estimate
 PATIENCE = 25  # damaged frames in a row after which a video has ended
+NAMED = 20  # damaged frames that are listed
 
 Wanted = Callable[[PurePath], bool]
 
@@ -74,7 +75,8 @@ class Images:
 class Video:
     """The frames of a video file, one after the other.
 
-    Frames that cannot be decoded are passed over. Where the decoder hides them, the count tells.
+    Frames that cannot be decoded are passed over and listed. Where the decoder hides them, the
+    count tells.
 
     Args:
         path: The file.
@@ -94,6 +96,7 @@ class Video:
         self.fps = self.capture.get(cv2.CAP_PROP_FPS) or 20.0
         self.announced = max(int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.position = self.decoded = 0
+        self.damaged: list[int] = []
 
     def __len__(self) -> int:
         return self.announced
@@ -125,20 +128,29 @@ class Video:
         """Go to the next frame that can be read; False where there is none within reach."""
         for missed in range(PATIENCE):
             if self.capture.grab():
+                self.damaged += range(self.position + 1, self.position + missed + 1)
                 self.position += missed + 1
                 self.decoded += 1
                 return True
         return False
 
     def problems(self) -> list[str]:
-        short = self.announced - self.decoded
+        lines = []
+        if self.damaged:
+            frames = ", ".join(map(str, self.damaged[:NAMED]))
+            more = len(self.damaged) - NAMED
+            lines.append(
+                f"{self.path}: damaged frames are left out: {frames}"
+                + (f" and {more} more" if more > 0 else "")
+            )
+        short = self.announced - self.decoded - len(self.damaged)
         allowed = 0 if self.path.suffix.lower() in EXACT_COUNTS else self.announced // 100 + 1
-        if short <= allowed:
-            return []
-        return [
-            f"{self.path}: {self.decoded} of {self.announced} frames could be decoded; the others "
-            "are damaged or missing, and left out"
-        ]
+        if short > allowed:
+            lines.append(
+                f"{self.path}: {self.decoded} of {self.announced} frames could be decoded; the "
+                "others are damaged or missing, and left out"
+            )
+        return lines
 
 
 Source = Images | Video
