@@ -107,7 +107,9 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
 
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
-    source = find_source(args.images, args.extension)
+    if args.skip_existing and args.overwrite:
+        raise UserError("--skip-existing keeps results, --overwrite replaces them; give one")
+    source = find_source(args.images, args.extension, args.output)
     predict = load_as_asked(args)
     options = (args.skip_existing, args.overwrite, args.fps)
     output = Output(args.output, args.save or source.default, source, predict.task, *options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from PIL import Image
 
 from tools import benchmark
 from utils.command import run
+from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_picture, write_png
 from utils.pca import PrincipalComponents
 from utils.sources import expand, find_source, natural
@@ -300,6 +302,38 @@ def test_sources_refused(model, folder, tmp_path, capsys, name, content, says):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (("clip.mp4", "other.avi"), "clip.mp4 is a video; a video is given alone, by its path"),
+        (("a.png", "clip.mp4"), "clip.mp4 is a video; a video is given alone"),
+        (("*.mp4",), "clip.mp4 is a video; a video is given alone"),
+        (("videos",), "no image with .png"),
+        (("videos",), "clip.mp4 is a video: a video is given alone, by its path"),
+    ],
+)
+def test_videos_beside_others(tmp_path, places, says):
+    for name in ("a.png", "clip.mp4", "other.avi", "videos/clip.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=re.escape(says)):
+        find_source([tmp_path / place for place in places])
+
+
+@pytest.mark.parametrize(
+    ("place", "title"), [("clip.v2", "clip.v2"), ("clip.v2/*.png", "clip.v2"), ("list.txt", "list")]
+)
+def test_a_video_of_images_is_called_like_their_folder(tmp_path, place, title):
+    write_png(tmp_path / "clip.v2" / "1.png", photo((4, 4, 3)))
+    (tmp_path / "list.txt").write_text("clip.v2/1.png\n")
+    assert find_source([tmp_path / place]).title == title
+
+
+def test_an_extension_of_a_file_is_refused(model, folder, tmp_path, capsys):
+    assert infer(model, "-i", folder / "a.png", "-e", "jpg", "-o", tmp_path / "out") == 2
+    assert "--extension jpg chooses among the images of folders" in capsys.readouterr().err
+
+
 def test_two_images_of_one_name(model, folder, tmp_path, capsys):
     shutil.copy(folder / "a.png", folder / "a.bmp")
     assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
@@ -312,6 +346,22 @@ def test_results_of_two_images_in_one_place(model, folder, tmp_path, capsys):
     assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
     assert "a_ids.png would be a result of a and of a_ids" in capsys.readouterr().err
     assert infer(model, "-i", folder, "-o", tmp_path / "out", "--save", "palette") == 0
+
+
+@pytest.mark.parametrize("place", ["", "**/*.png"])
+def test_results_inside_the_folder_of_images_are_not_read(model, folder, place):
+    """Neither the second nor the third time."""
+    words = ("-i", folder / place, "-o", folder / "outputs", "--save", "ids", "palette")
+    for more in ((), ("--skip-existing",), ("--overwrite",)):
+        assert infer(model, *words, *more) == 0
+        names = {f"{n}{e}.png" for n in ("a", "b", "deep/c") for e in ("", "_ids")}
+        assert files(folder / "outputs") == names
+
+
+def test_results_are_kept_or_replaced(model, folder, tmp_path, capsys):
+    words = ("-i", folder, "-o", tmp_path / "out", "--skip-existing", "--overwrite")
+    assert infer(model, *words) == 2
+    assert "--skip-existing keeps results, --overwrite replaces them" in capsys.readouterr().err
 
 
 def test_an_image_is_not_written_over(model, folder, capsys):
