@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import trained
+from torch import nn
 
 import evaluate
 import inference
 from tools import export
 from utils.command import run
+from utils.errors import UserError
 from utils.image_io import read_label, write_png
 
 
@@ -53,7 +57,11 @@ def test_free_size_and_batch(model, tmp_path, ending, capsys):
     path = tmp_path / f"model{ending}"
     assert write(model, path, *words) == 0
     said = capsys.readouterr().out
-    assert "random images: largest difference" in said and "1 images of" in said
+    found = re.findall(r"(.+): largest difference (\S+), other labels at (\S+)%", said)
+    assert [what.split(" of /")[0] for what, *_ in found] == [
+        *("random images", "random images, 3 of 160x96", "1 images")
+    ]
+    assert all(float(most) < 1e-4 and float(changed) < 0.1 for _, most, changed in found)
     exported, original = inference.load(path), inference.load(model)
     assert exported.classes == original.classes and exported.palette == original.palette
     for size in ((75, 130), (64, 64), (201, 97)):
@@ -93,6 +101,42 @@ def test_a_fixed_size_keeps_the_checkpoints_scales(model, tmp_path):
     original.use(own, [])
     assert alike(exported(photo(120, 180)), original(photo(120, 180)))
     assert not alike(exported(photo(120, 180)), plain)
+
+
+class Same(nn.Module):
+    """Gives its image back."""
+
+    def forward(self, image):
+        return {"out": image}
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "refused"),
+    [(1e-5, 1000, False), (0.5, 5, False), (0.5, 50, True), (math.nan, 1, True), (0, 0, False)],
+)
+def test_a_file_that_differs_is_refused(capsys, value, count, refused):
+    """Rounding everywhere, ties at half a percent, a fault at five percent, one NaN, nothing."""
+    image = torch.linspace(0, 1, 1000).view(1, 2, 20, 25)
+
+    def exported(image):
+        out = image.clone()
+        out.view(-1)[:count] += value
+        return {"out": out}
+
+    if refused:
+        with pytest.raises(UserError, match="the file does not give what the model gives"):
+            export.report(Same(), exported, "random images", [image])
+    else:
+        export.report(Same(), exported, "random images", [image])
+    said = capsys.readouterr().out
+    assert f"largest difference {value if count else 0:.2g}," in said
+
+
+def test_what_fails_the_check_is_not_kept(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "differences", lambda *_: (math.nan, 0.0, 0.0))
+    assert write(model, tmp_path / "model.pt2") == 2
+    assert "it is not kept" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +182,14 @@ def test_a_metric_of_scores_refuses_labels(decided, tmp_path, capsys):
     [
         ("model.pth", (), "name a file that ends in .pt2 or .onnx"),
         ("gone/model.pt2", (), "there is no folder"),
+        ("model.pt2", ("--images", "gone"), "--images gone: there is no such file or folder"),
+        ("model.pt2", ("--images", __file__), "is not an image that can be read"),
+        ("model.pt2", ("-m", "other.onnx"), "other.onnx is an exported file; give the checkpoint"),
     ],
 )
-def test_refused(model, tmp_path, capsys, name, words, says):
+def test_refused(model, tmp_path, monkeypatch, capsys, name, words, says):
+    """Before anything is traced."""
+    monkeypatch.setattr(export, "trace", None)
     assert write(model, tmp_path / name, *words) == 2
     assert says in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
