@@ -14,6 +14,7 @@ from tqdm import tqdm
 from models import rebuild
 from utils import checkpoint
 from utils.command import add_model_options, at_least, import_packages, run
+from utils.config import read_config
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.exported import READERS, load_exported
@@ -21,6 +22,7 @@ from utils.pipeline import Behind, ahead
 from utils.postprocess.command_line import chosen_postprocess
 from utils.predict import Predict
 from utils.predictors.command_line import chosen_predictor
+from utils.scoring import with_defaults
 from utils.sources import Frame, Source, find_source
 from utils.writers import Result
 from utils.writers.output import KINDS, Output
@@ -49,12 +51,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
 
 
 def load_as_asked(args: argparse.Namespace) -> Predict:
-    """The model of a command line, with its device, predictor and post-processing."""
+    """The model of a command line, with its device, predictor and post-processing.
+
+    Raises:
+        UserError: If the model or the config cannot be read, or an option does not fit it.
+    """
+    asked = with_defaults(read_config(args.config)) if args.config else None
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
+    asked = asked or predict.config
     predict.use(
-        chosen_predictor(args, predict.config["predictor"]),
-        chosen_postprocess(args.postprocess, predict.config["postprocess"]),
+        chosen_predictor(args, asked["predictor"]),
+        chosen_postprocess(args.postprocess, asked["postprocess"]),
     )
     return predict
 
@@ -124,7 +132,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     images = "folder (searched recursively), image, list of paths (.txt), glob, or video"
     add("-i", "--images", required=True, type=Path, nargs="+", help=images)
-    add("-c", "--config", help="accepted; the checkpoint holds its config")
     add("-o", "--output", default=Path("outputs"), type=Path, help="folder to write to (outputs)")
     add("-e", "--extension", help="only images with it, such as jpg")
     kinds = "what to write (palette ids overlay; of a video: video): " + " ".join(KINDS)

@@ -17,6 +17,7 @@ import torch
 from inferring import files, infer, photo
 from PIL import Image
 
+import inference
 from tools import benchmark
 from utils.command import run
 from utils.errors import UserError
@@ -235,6 +236,25 @@ def test_the_embedding_is_told_from_other_heads():
         "embeddings1": 1,
         "embeddings2": 2,
     }
+
+
+def test_predictor_and_postprocessing_of_a_config(model, folder, tmp_path, capsys):
+    """A file that extends the run's config; an option on the command line goes before it."""
+    run_config = next(model.parent.glob("config.json"))
+    small = {"type": "RemoveSmall", "args": {"min_size": 100000, "to": "disc"}}
+    changes = {"predictor": {"type": "Sliding", "args": {"blend": "flat"}}, "postprocess": [small]}
+    config = tmp_path / "predict.json"
+    config.write_text(json.dumps({"extends": str(run_config), **changes}))
+    words = ("-i", folder / "a.png", "-o", tmp_path / "out", "-c")
+    assert infer(model, *words, config) == 0
+    assert (read_label(tmp_path / "out" / "a.png") == 1).all()
+    argv = ["-m", str(model), "-i", str(folder), "-c", str(config), "--window", "64"]
+    sections = inference.load_as_asked(inference.parse(argv)).sections
+    args = {"blend": "flat", "window": 64}
+    assert sections == {"predictor": {"type": "Sliding", "args": args}, "postprocess": [small]}
+    capsys.readouterr()
+    assert infer(model, *words, tmp_path / "gone.json", "--overwrite") == 2
+    assert "gone.json cannot be read: No such file" in capsys.readouterr().err
 
 
 def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):
