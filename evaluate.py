@@ -59,6 +59,11 @@ def main(args: argparse.Namespace) -> None:
         refuse_scores(metric, args.model)
     check_dataset(dataset, skips_errors(section))
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
+    if output.is_dir() and any(output.iterdir()) and not args.overwrite:
+        raise UserError(
+            f"--output {output} is not empty: --overwrite replaces the evaluation in it, or name "
+            "another folder"
+        )
     make_folder(output, "--output")
     gallery = Gallery(metric_of(metrics[:1], dataset), dataset)
     boundary = BoundaryErrors(dataset.ignore_index) if semantic(metrics) else None
@@ -118,6 +123,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--split", help="part of the data set (validation's)")
     add("--data-dir", help="folder of the data set (the config's)")
     add("-o", "--output", type=Path, help="folder to write to (evaluation_<split> by the model)")
+    add("--overwrite", action="store_true", help="replace the evaluation in the output folder")
     return parser.parse_args(argv)
 
 

@@ -78,8 +78,8 @@ def read_json(path: Path) -> dict:
         return {**content}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged: it holds no JSON object; score the model again with evaluate.py, "
-            "or copy the file again"
+            f"{path} is damaged: it holds no JSON object; score the model again with evaluate.py "
+            "--overwrite, or copy the file again"
         ) from error
 
 
