@@ -28,6 +28,11 @@ from utils.writers import Result
 from utils.writers.output import KINDS, Output
 
 log = logging.getLogger("segforge")
+LARGE = 4  # gigabytes of scores of one image that are worth a warning
+LARGE_IMAGE = (
+    "the scores of an image of %dx%d take %.1f GB, several times over; they are needed whole for "
+    "%s. Without it labels are made in bands of rows, in little memory"
+)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
@@ -80,6 +85,8 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
         A line for each image that could not be read.
     """
     in_bands = predict.in_bands and not output.needs_outputs
+    because = predict.needs_whole or "--save " + " ".join(output.kinds_of_outputs)
+    warn = functools.cache(log.warning)  # of images of one size once
 
     def read(task: Callable[[], Frame | None]) -> Frame | None:
         frame = task()
@@ -88,6 +95,10 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
         return frame
 
     def predicted(frame: Frame) -> Result:
+        height, width = frame.image.shape[:2]
+        size = 4 * len(predict.classes) * height * width / 1e9
+        if not in_bands and size > LARGE:
+            warn(LARGE_IMAGE, width, height, size, because)
         if in_bands:
             labels, kept = predict.label_in_bands(frame.image, output.folder), {}
         else:

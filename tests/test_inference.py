@@ -257,6 +257,27 @@ def test_predictor_and_postprocessing_of_a_config(model, folder, tmp_path, capsy
     assert "gone.json cannot be read: No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        ("--save ids --mode sliding", ""),
+        ("--save ids --mode whole", "for the predictor Whole (not for Sliding alone)."),
+        ("--save ids --mode sliding --flip", "for the predictor MultiScale"),
+        ("--save ids --mode sliding --postprocess SmoothBoundary", "for --postprocess."),
+        ("--save ids confidence --mode sliding", "for --save confidence."),
+    ],
+)
+def test_large_scores_are_warned_of(model, folder, tmp_path, monkeypatch, capsys, words, because):
+    """Once, with what needs them; nothing is refused."""
+    monkeypatch.setattr(inference, "LARGE", 4 * 4 * 45 * 70 / 1e9 - 1e-9)
+    shutil.copy(folder / "a.png", folder / "d.png")
+    argv = ("-i", folder / "a.png", folder / "d.png", "-o", tmp_path / "out", *words.split())
+    assert infer(model, *argv) == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("image of 70x45 take 0.0 GB") == (1 if because else 0)
+    assert because in said.out + said.err
+
+
 def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):
     words = ("--postprocess", "RemoveSmall", "min_size=100000", "to=disc")
     assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
@@ -401,6 +422,29 @@ def test_a_picture_is_written_as_it_is(tmp_path):
     image = photo((20, 30, 3))
     write_picture(tmp_path / "a" / "b.png", image.copy())
     assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("-o gone/rows.json", "--output gone/rows.json: there is no folder gone"),
+        ("-o .", "--output . is a folder; name a JSON file"),
+        ("--sizes 64,96,32", "'64,96,32' is no size; give N or H,W with spaces between"),
+        ("--sizes 64 96", "was exported for 64,96; give sizes up to that, or export it with"),
+    ],
+)
+def test_the_benchmark_refuses(model, monkeypatch, capsys, words, says):
+    """Before anything is measured."""
+    predict = inference.load(model)
+    predict.fixed_size = [64, 96]
+    monkeypatch.setattr(benchmark, "load", lambda *_: predict)
+    monkeypatch.setattr(benchmark, "milliseconds", None)
+    try:
+        argv = ["-d", "cpu", "-m", str(model), *words.split()]
+        code = run(lambda: benchmark.main(benchmark.parse(argv)))
+    except SystemExit as stop:  # argparse's own
+        code = stop.code
+    assert code == 2 and says in capsys.readouterr().err
 
 
 def test_the_benchmark_has_a_row_for_each_combination(model, tmp_path, capsys):
