@@ -12,9 +12,10 @@ from dataloaders.check import check_dataset
 from dataloaders.combine import split_of, with_args
 from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
+from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.gallery import Gallery
-from utils.metrics import metric_of
+from utils.metrics import MetricGroup, metric_of
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words, write_evaluation
 from utils.run_place import make_folder
@@ -53,12 +54,19 @@ def main(args: argparse.Namespace) -> None:
     )
     metrics = predict.config["metric"]
     require_alike(dataset, predict.classes, predict.channels, metrics)
+    metric = metric_of(metrics, dataset)
+    if predict.decided:
+        refuse_scores(metric, args.model)
     check_dataset(dataset, skips_errors(section))
     output = args.output or args.model.parent / f"evaluation_{dataset.split}"
+    if output.is_dir() and any(output.iterdir()) and not args.overwrite:
+        raise UserError(
+            f"--output {output} is not empty: --overwrite replaces the evaluation in it, or name "
+            "another folder"
+        )
     make_folder(output, "--output")
     gallery = Gallery(metric_of(metrics[:1], dataset), dataset)
     boundary = BoundaryErrors(dataset.ignore_index) if semantic(metrics) else None
-    metric = metric_of(metrics, dataset)
 
     def visit(*image: Any) -> None:
         gallery.visit(*image)
@@ -89,6 +97,21 @@ def main(args: argparse.Namespace) -> None:
     log.info("%d images of %s; scores and report.html in %s", len(dataset), dataset.split, output)
 
 
+def refuse_scores(metric: MetricGroup, path: Path) -> None:
+    """Refuse a metric of scores for a model that gives labels alone.
+
+    Raises:
+        UserError: If one of the metrics reads the model's outputs.
+    """
+    try:
+        metric.check_outputs({})
+    except UserError as error:
+        raise UserError(
+            f"{path} gives labels in place of scores, which a metric of its config reads; score "
+            "the checkpoint, or a file exported without --labels"
+        ) from error
+
+
 def semantic(metrics: list[dict]) -> bool:
     return metrics[0]["target"] == "semantic"
 
@@ -100,6 +123,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--split", help="part of the data set (validation's)")
     add("--data-dir", help="folder of the data set (the config's)")
     add("-o", "--output", type=Path, help="folder to write to (evaluation_<split> by the model)")
+    add("--overwrite", action="store_true", help="replace the evaluation in the output folder")
     return parser.parse_args(argv)
 
 

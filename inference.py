@@ -14,6 +14,7 @@ from tqdm import tqdm
 from models import rebuild
 from utils import checkpoint
 from utils.command import add_model_options, at_least, import_packages, run
+from utils.config import read_config
 from utils.device import choose_devices
 from utils.errors import UserError
 from utils.exported import READERS, load_exported
@@ -21,11 +22,17 @@ from utils.pipeline import Behind, ahead
 from utils.postprocess.command_line import chosen_postprocess
 from utils.predict import Predict
 from utils.predictors.command_line import chosen_predictor
+from utils.scoring import with_defaults
 from utils.sources import Frame, Source, find_source
 from utils.writers import Result
 from utils.writers.output import KINDS, Output
 
 log = logging.getLogger("segforge")
+LARGE = 4  # gigabytes of scores of one image that are worth a warning
+LARGE_IMAGE = (
+    "the scores of an image of %dx%d take %.1f GB, several times over; they are needed whole for "
+    "%s. Without it labels are made in bands of rows, in little memory"
+)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
@@ -49,12 +56,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
 
 
 def load_as_asked(args: argparse.Namespace) -> Predict:
-    """The model of a command line, with its device, predictor and post-processing."""
+    """The model of a command line, with its device, predictor and post-processing.
+
+    Raises:
+        UserError: If the model or the config cannot be read, or an option does not fit it.
+    """
+    asked = with_defaults(read_config(args.config)) if args.config else None
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
+    asked = asked or predict.config
     predict.use(
-        chosen_predictor(args, predict.config["predictor"]),
-        chosen_postprocess(args.postprocess, predict.config["postprocess"]),
+        chosen_predictor(args, asked["predictor"]),
+        chosen_postprocess(args.postprocess, asked["postprocess"]),
     )
     return predict
 
@@ -72,6 +85,8 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
         A line for each image that could not be read.
     """
     in_bands = predict.in_bands and not output.needs_outputs
+    because = predict.needs_whole or "--save " + " ".join(output.kinds_of_outputs)
+    warn = functools.cache(log.warning)  # of images of one size once
 
     def read(task: Callable[[], Frame | None]) -> Frame | None:
         frame = task()
@@ -80,6 +95,10 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
         return frame
 
     def predicted(frame: Frame) -> Result:
+        height, width = frame.image.shape[:2]
+        size = 4 * len(predict.classes) * height * width / 1e9
+        if not in_bands and size > LARGE:
+            warn(LARGE_IMAGE, width, height, size, because)
         if in_bands:
             labels, kept = predict.label_in_bands(frame.image, output.folder), {}
         else:
@@ -107,7 +126,9 @@ def predict_all(predict: Predict, source: Source, output: Output, threads: int =
 
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
-    source = find_source(args.images, args.extension)
+    if args.skip_existing and args.overwrite:
+        raise UserError("--skip-existing keeps results, --overwrite replaces them; give one")
+    source = find_source(args.images, args.extension, args.output)
     predict = load_as_asked(args)
     options = (args.skip_existing, args.overwrite, args.fps)
     output = Output(args.output, args.save or source.default, source, predict.task, *options)
@@ -122,7 +143,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     images = "folder (searched recursively), image, list of paths (.txt), glob, or video"
     add("-i", "--images", required=True, type=Path, nargs="+", help=images)
-    add("-c", "--config", help="accepted; the checkpoint holds its config")
     add("-o", "--output", default=Path("outputs"), type=Path, help="folder to write to (outputs)")
     add("-e", "--extension", help="only images with it, such as jpg")
     kinds = "what to write (palette ids overlay; of a video: video): " + " ".join(KINDS)

@@ -159,7 +159,8 @@ def make_validation(
     metric = metric_of(config["metric"], dataset)
     metric.check_outputs(loss.heads)
     dtype = autocast_dtype(config["trainer"]["amp"], device)
-    postprocess = make_postprocess(config["postprocess"], dataset.classes)
+    scored = config["metric"][0]["target"]
+    postprocess = make_postprocess(config["postprocess"], dataset.classes, scored, labeler.scores)
     validate = functools.partial(
         evaluate,
         loader=make_loader(config["val_loader"], dataset, False, limit=limit),
@@ -171,7 +172,6 @@ def make_validation(
         dtype=dtype,
         postprocess=postprocess,
     )
-    scored = config["metric"][0]["target"]
     draw = Preview(dataset, predictor, labeler, device, dtype, postprocess, loss.sections, scored)
     return validate, ["val_loss", *metric.compute()], draw
 

@@ -99,6 +99,59 @@ def test_the_command(runs, tmp_path, capsys):
     assert read_image(tmp_path / "out" / "curves.png").shape == (550, 880, 3)
 
 
+def test_how_they_were_scored_is_compared_too(runs, tmp_path, capsys):
+    """Evaluations by themselves, of one config: only the predictor is another."""
+    places = [folder / "evaluation_val" for folder in runs]
+    for place, predictor in zip(places, ("Whole", "Sliding(window=64)"), strict=True):
+        about = {"model": "m.pth", "data": "Shapes", "predictor": predictor, "postprocess": "none"}
+        content = {**about, "arch": "ENet", "config": {"seed": 3}}
+        (place / "evaluation.json").write_text(json.dumps(content))
+    assert compare(*places, "-o", tmp_path / "out") == 0
+    line = 'evaluation.predictor: "Whole" -> "Sliding(window=64)"\n'
+    assert (tmp_path / "out" / "config_difference_1.txt").read_text() == line
+    assert compare(*runs, "-o", tmp_path / "both") == 0
+    lines = (tmp_path / "both" / "config_difference_1.txt").read_text()
+    assert lines == line + "seed: 0 -> 1\n"
+
+
+def test_a_star_is_explained_where_there_is_one(runs, tmp_path, capsys):
+    assert compare(*runs, "-o", tmp_path / "a") == 0
+    assert "* the 95% interval over images does not hold 0" in capsys.readouterr().out
+    assert compare(runs[0], runs[0], "-o", tmp_path / "b") == 0
+    assert "*" not in capsys.readouterr().out
+
+
+def test_an_unknown_column(runs, tmp_path, capsys):
+    assert compare(*runs, "-o", tmp_path / "out", "--key", "Mean_IuO") == 0
+    said = capsys.readouterr()
+    assert "no run has a column 'Mean_IuO'" in said.out + said.err
+    assert "there are iteration, Mean_IoU (--key)" in said.out + said.err
+    assert not (tmp_path / "out" / "curves.png").exists()
+
+
+@pytest.mark.parametrize("count", ["0", "-5"])
+def test_no_resamples(runs, count, capsys):
+    with pytest.raises(SystemExit):
+        compare(*runs, "--resamples", count)
+    assert f"'{count}' is no number from 1 up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{bad", "[1]", "\xff"])
+@pytest.mark.parametrize("name", ["evaluation_val/evaluation.json", "config.json"])
+def test_a_damaged_file(runs, tmp_path, capsys, name, content):
+    (runs[1] / name).write_text(content, encoding="latin-1")
+    assert compare(*runs, "-o", tmp_path / "out") == 2
+    assert f"{name} is damaged: it holds no JSON object" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_metrics(runs, tmp_path, capsys):
+    (runs[1] / "metrics.csv").write_text("iteration,Mean_IoU\nten,0.1\n")
+    assert compare(*runs, "-o", tmp_path / "out") == 2
+    assert "--key Mean_IoU: metrics.csv does not hold numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("spoil", ["images", "none", "objects", "single"])
 def test_refused(runs, tmp_path, capsys, spoil):
     path = runs[1] / "evaluation_val" / "class_counts.csv"

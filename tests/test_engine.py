@@ -385,8 +385,9 @@ def test_the_average_is_what_is_validated_and_evaluated(small, tmp_path, monkeyp
     states = [checkpoint.load(run / f"checkpoint-epoch{epoch}.pth") for epoch in (1, 2)]
     assert same(scored, [dict(state["ema"]["state_dict"]) for state in states])
     assert not same(scored[0], dict(states[0]["state_dict"]))
-    evaluate.main(evaluate.parse(["-m", str(run / "last.pth"), "-d", "cpu", "--output", str(run)]))
-    scores = json.loads((run / "scores.json").read_text())
+    out = str(run / "scored")
+    evaluate.main(evaluate.parse(["-m", str(run / "last.pth"), "-d", "cpu", "--output", out]))
+    scores = json.loads((run / "scored" / "scores.json").read_text())
     assert scores["Mean_IoU"] == pytest.approx(float(rows(run)[-1]["Mean_IoU"]), abs=1e-6)
 
 
@@ -544,8 +545,8 @@ def test_postprocessing_is_scored_and_predicted(painted, tmp_path):
     for key in ("Pixel_Accuracy", "IoU/square"):
         assert float(row[key]) == pytest.approx(share, abs=1e-6)
     model = str(run / "last.pth")
-    evaluate.main(evaluate.parse(["-m", model, "-d", "cpu", "--output", str(run)]))
-    scores = json.loads((run / "scores.json").read_text())
+    evaluate.main(evaluate.parse(["-m", model, "-d", "cpu", "--output", str(run / "scored")]))
+    scores = json.loads((run / "scored" / "scores.json").read_text())
     assert scores["Pixel_Accuracy"] == pytest.approx(share, abs=1e-6)
     assert (inference.load(model)(np.zeros((40, 50, 3), np.uint8)) == 2).all()
 

@@ -141,6 +141,27 @@ def test_names_cannot_break_the_page():
     assert len(page.loads) == 1
 
 
+def test_an_evaluation_is_replaced_whole(model, tmp_path, capsys):
+    """No table of the earlier one stays, and what is somebody else's does."""
+    out = tmp_path / "out"
+    assert score(model, "-o", out) == 0
+    (out / "notes.csv").write_text("mine")
+    before = (out / "scores.json").read_bytes()
+    assert score(model, "-o", out, "--flip") == 2
+    said = capsys.readouterr().err
+    assert "out is not empty: --overwrite replaces the evaluation in it" in said
+    assert (out / "scores.json").read_bytes() == before
+    about = json.loads((out / "evaluation.json").read_text())
+    assert {*about["files"], "evaluation.json"} == FILES
+    about["files"] += ["lanes.csv", "../kept.csv"]
+    (out / "evaluation.json").write_text(json.dumps(about))
+    (out / "lanes.csv").write_text("of the earlier one")
+    (tmp_path / "kept.csv").write_text("outside")
+    assert score(model, "-o", out, "--flip", "--overwrite") == 0
+    assert {path.name for path in out.iterdir()} == FILES | {"notes.csv"}
+    assert (tmp_path / "kept.csv").is_file() and (out / "scores.json").read_bytes() != before
+
+
 def test_predictors_and_postprocessing(model, folder, tmp_path):
     """A flip changes the scores of a net that is not symmetric; every pixel of one class is 1/C."""
     words = ("--mode", "sliding", "--window", "32", "--flip")

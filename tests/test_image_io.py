@@ -6,10 +6,12 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from utils.image_io import read_label
+from utils.errors import UserError
+from utils.image_io import read_image, read_label
 
 GREY, PALETTE = 0, 3
 
@@ -61,3 +63,36 @@ def test_palettes_of_any_size(tmp_path: Path):
     )
     label = read_label(path)
     assert label.shape == (side, side) and not label.any()
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(90, 70), (90, 70, 3), (90, 70, 4)])
+def test_a_tiff_is_read_as_stored(tmp_path: Path, depth: type, shape: tuple[int, ...]):
+    image = np.random.default_rng(0).integers(0, np.iinfo(depth).max, shape, dtype=depth)
+    cv2.imwrite(str(tmp_path / "a.tif"), image)
+    found = read_image(tmp_path / "a.tif", 1 if len(shape) == 2 else 3)
+    expected = image[:, :, None] if len(shape) == 2 else image[:, :, 2::-1]
+    assert np.array_equal(found, expected)
+
+
+def test_a_damaged_tiff_is_refused(tmp_path: Path):
+    """OpenCV alone would give black rows in the strip that cannot be decoded."""
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.GaussianBlur(noise, (9, 9), 3))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    for place in range(middle, middle + 200):
+        data[place] ^= 0x5A
+    path.write_bytes(data)
+    assert (cv2.imread(str(path)) == 0).all((1, 2)).any()
+    for read in (read_image, read_label):
+        with pytest.raises(UserError, match="a.tif is damaged; copy it again"):
+            read(path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tiff_of_other_values_is_told_by_them(tmp_path: Path, channels: int):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((40, 50), np.float32))
+    with pytest.raises(UserError, match="holds float32 values; 8 and 16 bit images can be read"):
+        read_image(tmp_path / "a.tif", channels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -16,8 +17,10 @@ import torch
 from inferring import files, infer, photo
 from PIL import Image
 
+import inference
 from tools import benchmark
 from utils.command import run
+from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_picture, write_png
 from utils.pca import PrincipalComponents
 from utils.sources import expand, find_source, natural
@@ -255,6 +258,46 @@ def test_the_embedding_is_told_from_other_heads():
     }
 
 
+def test_predictor_and_postprocessing_of_a_config(model, folder, tmp_path, capsys):
+    """A file that extends the run's config; an option on the command line goes before it."""
+    run_config = next(model.parent.glob("config.json"))
+    small = {"type": "RemoveSmall", "args": {"min_size": 100000, "to": "disc"}}
+    changes = {"predictor": {"type": "Sliding", "args": {"blend": "flat"}}, "postprocess": [small]}
+    config = tmp_path / "predict.json"
+    config.write_text(json.dumps({"extends": str(run_config), **changes}))
+    words = ("-i", folder / "a.png", "-o", tmp_path / "out", "-c")
+    assert infer(model, *words, config) == 0
+    assert (read_label(tmp_path / "out" / "a.png") == 1).all()
+    argv = ["-m", str(model), "-i", str(folder), "-c", str(config), "--window", "64"]
+    sections = inference.load_as_asked(inference.parse(argv)).sections
+    args = {"blend": "flat", "window": 64}
+    assert sections == {"predictor": {"type": "Sliding", "args": args}, "postprocess": [small]}
+    capsys.readouterr()
+    assert infer(model, *words, tmp_path / "gone.json", "--overwrite") == 2
+    assert "gone.json cannot be read: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        ("--save ids --mode sliding", ""),
+        ("--save ids --mode whole", "for the predictor Whole (not for Sliding alone)."),
+        ("--save ids --mode sliding --flip", "for the predictor MultiScale"),
+        ("--save ids --mode sliding --postprocess SmoothBoundary", "for --postprocess."),
+        ("--save ids confidence --mode sliding", "for --save confidence."),
+    ],
+)
+def test_large_scores_are_warned_of(model, folder, tmp_path, monkeypatch, capsys, words, because):
+    """Once, with what needs them; nothing is refused."""
+    monkeypatch.setattr(inference, "LARGE", 4 * 4 * 45 * 70 / 1e9 - 1e-9)
+    shutil.copy(folder / "a.png", folder / "d.png")
+    argv = ("-i", folder / "a.png", folder / "d.png", "-o", tmp_path / "out", *words.split())
+    assert infer(model, *argv) == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("image of 70x45 take 0.0 GB") == (1 if because else 0)
+    assert because in said.out + said.err
+
+
 def test_postprocessing_on_the_command_line(model, predict, folder, tmp_path):
     words = ("--postprocess", "RemoveSmall", "min_size=100000", "to=disc")
     assert infer(model, "-i", folder / "a.png", "-o", tmp_path / "out", *words) == 0
@@ -297,6 +340,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         ("--mode whole --window 64", "--window and --overlap go with --mode sliding"),
         ("--postprocess RemoveSmal", "did you mean 'RemoveSmall'?"),
         ('--postprocess KeepLargest classes=["disk"]', "no class 'disk'; did you mean 'disc'?"),
+        ("--postprocess RemoveSmall min_size=3 to=99", "to is 99; the classes are 0 to 3"),
     ],
 )
 def test_refused_before_anything_is_written(model, folder, tmp_path, capsys, words, says):
@@ -319,6 +363,38 @@ def test_sources_refused(model, folder, tmp_path, capsys, name, content, says):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (("clip.mp4", "other.avi"), "clip.mp4 is a video; a video is given alone, by its path"),
+        (("a.png", "clip.mp4"), "clip.mp4 is a video; a video is given alone"),
+        (("*.mp4",), "clip.mp4 is a video; a video is given alone"),
+        (("videos",), "no image with .png"),
+        (("videos",), "clip.mp4 is a video: a video is given alone, by its path"),
+    ],
+)
+def test_videos_beside_others(tmp_path, places, says):
+    for name in ("a.png", "clip.mp4", "other.avi", "videos/clip.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=re.escape(says)):
+        find_source([tmp_path / place for place in places])
+
+
+@pytest.mark.parametrize(
+    ("place", "title"), [("clip.v2", "clip.v2"), ("clip.v2/*.png", "clip.v2"), ("list.txt", "list")]
+)
+def test_a_video_of_images_is_called_like_their_folder(tmp_path, place, title):
+    write_png(tmp_path / "clip.v2" / "1.png", photo((4, 4, 3)))
+    (tmp_path / "list.txt").write_text("clip.v2/1.png\n")
+    assert find_source([tmp_path / place]).title == title
+
+
+def test_an_extension_of_a_file_is_refused(model, folder, tmp_path, capsys):
+    assert infer(model, "-i", folder / "a.png", "-e", "jpg", "-o", tmp_path / "out") == 2
+    assert "--extension jpg chooses among the images of folders" in capsys.readouterr().err
+
+
 def test_two_images_of_one_name(model, folder, tmp_path, capsys):
     shutil.copy(folder / "a.png", folder / "a.bmp")
     assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
@@ -331,6 +407,22 @@ def test_results_of_two_images_in_one_place(model, folder, tmp_path, capsys):
     assert infer(model, "-i", folder, "-o", tmp_path / "out") == 2
     assert "a_ids.png would be a result of a and of a_ids" in capsys.readouterr().err
     assert infer(model, "-i", folder, "-o", tmp_path / "out", "--save", "palette") == 0
+
+
+@pytest.mark.parametrize("place", ["", "**/*.png"])
+def test_results_inside_the_folder_of_images_are_not_read(model, folder, place):
+    """Neither the second nor the third time."""
+    words = ("-i", folder / place, "-o", folder / "outputs", "--save", "ids", "palette")
+    for more in ((), ("--skip-existing",), ("--overwrite",)):
+        assert infer(model, *words, *more) == 0
+        names = {f"{n}{e}.png" for n in ("a", "b", "deep/c") for e in ("", "_ids")}
+        assert files(folder / "outputs") == names
+
+
+def test_results_are_kept_or_replaced(model, folder, tmp_path, capsys):
+    words = ("-i", folder, "-o", tmp_path / "out", "--skip-existing", "--overwrite")
+    assert infer(model, *words) == 2
+    assert "--skip-existing keeps results, --overwrite replaces them" in capsys.readouterr().err
 
 
 def test_an_image_is_not_written_over(model, folder, capsys):
@@ -350,6 +442,29 @@ def test_a_picture_is_written_as_it_is(tmp_path):
     image = photo((20, 30, 3))
     write_picture(tmp_path / "a" / "b.png", image.copy())
     assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("-o gone/rows.json", "--output gone/rows.json: there is no folder gone"),
+        ("-o .", "--output . is a folder; name a JSON file"),
+        ("--sizes 64,96,32", "'64,96,32' is no size; give N or H,W with spaces between"),
+        ("--sizes 64 96", "was exported for 64,96; give sizes up to that, or export it with"),
+    ],
+)
+def test_the_benchmark_refuses(model, monkeypatch, capsys, words, says):
+    """Before anything is measured."""
+    predict = inference.load(model)
+    predict.fixed_size = [64, 96]
+    monkeypatch.setattr(benchmark, "load", lambda *_: predict)
+    monkeypatch.setattr(benchmark, "milliseconds", None)
+    try:
+        argv = ["-d", "cpu", "-m", str(model), *words.split()]
+        code = run(lambda: benchmark.main(benchmark.parse(argv)))
+    except SystemExit as stop:  # argparse's own
+        code = stop.code
+    assert code == 2 and says in capsys.readouterr().err
 
 
 def test_the_benchmark_has_a_row_for_each_combination(model, tmp_path, capsys):

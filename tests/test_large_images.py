@@ -49,7 +49,8 @@ print(json.dumps([before, most()]))
 
 
 @pytest.mark.slow
-def test_memory(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_memory(tmp_path, ending):
     checkpoint = trained(tmp_path)
     torch.manual_seed(0)
     weight, bias = 5 * torch.randn(21, 3, 1, 1), torch.randn(21)
@@ -64,13 +65,14 @@ def test_memory(tmp_path):
     across, down = (np.linspace(0, 255, side, dtype=np.uint8) for side in (WIDTH, HEIGHT))
     image = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     image[:, :, 0], image[:, :, 1], image[:, :, 2] = across, down[:, None], 255 - across
-    cv2.imwrite(str(tmp_path / "large.png"), image)
+    path = tmp_path / f"large.{ending}"
+    cv2.imwrite(str(path), image)
     size = image.nbytes
     del image
     child = subprocess.run(
         [
             *(sys.executable, "-c", CHILD, "-d", "cpu", "-m", tmp_path / "model.pth"),
-            *("-i", tmp_path / "large.png", "-o", tmp_path / "out", "--save", "ids", "overlay"),
+            *("-i", path, "-o", tmp_path / "out", "--save", "ids", "overlay"),
             *("--mode", "sliding", "--window", "512", "--overlap", "0.25"),
         ],
         cwd=ROOT,

@@ -160,11 +160,11 @@ def test_steps_run_in_order():
         {"type": "FillHoles", "args": {"max_size": 10, "classes": ["leaf"]}},
         {"type": "RemoveSmall", "args": {"min_size": 4}},
     ]
-    result = make_postprocess(sections, NAMES)(SPECKS, {})
+    result = make_postprocess(sections, NAMES, "semantic", ("out",))(SPECKS, {})
     assert torch.equal(
         result, drawn("11111....", "11111....", "11111....", "11111..22", "11111..22")
     )
-    assert make_postprocess([], NAMES) is None
+    assert make_postprocess([], NAMES, "semantic", ("out",)) is None
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,61 @@ def test_steps_run_in_order():
     [
         ("RemoveSmall", {"min_size": 3, "classes": ["leef"]}, "no class 'leef'; did you mean"),
         ("KeepLargest", {"to": "sky"}, "no class 'sky'"),
+        ("RemoveSmall", {"min_size": 3, "to": 99}, "to is 99; the classes are 0 to 2"),
+        ("RemoveSmall", {"min_size": 3, "to": -1}, "to is -1; the classes are 0 to 2"),
+        ("FillHoles", {"max_size": 3, "classes": [1, 3]}, "classes is 3; the classes are 0 to 2"),
         ("Threshold", {"thresholds": {"leaf": 50}}, "threshold of 'leaf' is 50; give 0 to 1"),
+        ("Threshold", {"thresholds": {}}, "thresholds is empty; give a probability"),
+        (
+            "Threshold",
+            {"thresholds": {"leaf": 0.5}, "otherwise": 3},
+            "otherwise is 3; the classes are 0 to 2",
+        ),
+        (
+            "Threshold",
+            {"thresholds": {"leaf": 0.5}, "output": "embedding"},
+            "output is 'embedding'; the outputs with class scores are 'out'",
+        ),
     ],
 )
 def test_refused(name, args, says):
     with pytest.raises(UserError) as error:
         apply(name, SPECKS, **args)
+    assert says in str(error.value)
+
+
+# ---------------------------------------------------------------- objects
+
+
+def of_objects(name: str, scores: tuple[str, ...] = (), **args):
+    return make_postprocess([{"type": name, "args": args}], NAMES, "instance", scores)
+
+
+def test_small_objects_are_removed_by_their_size():
+    """Two of three objects, to what surrounds them or to the background."""
+    labels = drawn("11...3", "11...3", "...2..")
+    expected = drawn("11....", "11....", "......")
+    for args in ({}, {"to": 0}):
+        assert torch.equal(of_objects("RemoveSmall", min_size=3, **args)(labels, {}), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "says"),
+    [
+        ("RemoveSmall", {"min_size": 3, "classes": ["leaf"]}, "classes is 'leaf', but the labels"),
+        ("KeepLargest", {"classes": [2]}, "classes is 2, but the labels are objects"),
+        ("KeepLargest", {"to": "stem"}, "to is 'stem', but the labels are objects"),
+        ("Threshold", {"thresholds": {"leaf": 0.5}}, "the outputs with class scores are none"),
+        (
+            "Threshold",
+            {"thresholds": {"leaf": 0.5}, "output": "semantic", "scores": ("semantic",)},
+            "thresholds is 'leaf', but the labels are objects",
+        ),
+    ],
+)
+def test_classes_of_objects_are_refused(name, args, says):
+    with pytest.raises(UserError) as error:
+        of_objects(name, **args)
     assert says in str(error.value)
 
 

@@ -92,10 +92,24 @@ def test_windows_cover_a_side_and_end_with_it(length, overlap):
     assert (steps > 0).all() and (steps <= max(1, round(window * (1 - overlap)))).all()
 
 
-def test_windows_go_through_the_model_in_batches():
-    model = PerPixel()
-    build("Sliding", window=32, overlap=0, batch_size=3)(model, torch.rand(1, 3, 64, 160))
-    assert [shape[0] for shape in model.seen] == [3, 2, 3, 2]
+@pytest.mark.parametrize(
+    ("size", "batch_size", "batches"),
+    [
+        ((64, 160), 3, [3, 2, 3, 2]),
+        ((160, 64), 3, [2] * 5),
+        ((160, 64), 4, [4, 4, 2]),
+        ((160, 20), 4, [4, 1]),
+        ((20, 160), 4, [4, 1]),
+    ],
+)
+def test_windows_go_through_the_model_in_batches(size, batch_size, batches):
+    """Windows of several rows go together where a row has few."""
+    model, image = PerPixel(), torch.rand(1, 3, *size)
+    predictor = build("Sliding", window=32, overlap=0, batch_size=batch_size)
+    outputs = predictor(model, image)
+    assert [shape[0] for shape in model.seen] == batches
+    expected = Whole()(model, image)["out"].log_softmax(1)
+    torch.testing.assert_close(outputs["out"], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_overlapping_windows_are_averaged_by_weight():
@@ -120,14 +134,15 @@ def test_overlapping_windows_are_averaged_by_weight():
     np.testing.assert_allclose(out[0, 0, 0, 2].exp(), third, rtol=1e-6)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 12])
 @pytest.mark.parametrize("overlap", [0.25, 0.5, 0.8])
-def test_bands_are_the_whole_cut_in_rows(overlap):
+def test_bands_are_the_whole_cut_in_rows(overlap, batch_size):
     model, image = Spatial(), torch.rand(1, 3, 150, 90)
-    predictor = Sliding(32, overlap)
+    predictor = Sliding(32, overlap, batch_size=batch_size)
     whole = predictor(model, image)["out"]
     below = 0
     for top, band in predictor.bands(model, lambda a, b: image[:, :, a:b], 150, 90):
-        assert top == below and band["out"].shape[2] <= 32
+        assert top == below and band["out"].shape[2] <= 32 * max(1, batch_size // 3)
         below = top + band["out"].shape[2]
         assert torch.equal(band["out"], whole[:, :, top:below])
     assert below == 150

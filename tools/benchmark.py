@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import logging
+import math
 import platform
 import sys
 import time
@@ -25,7 +26,9 @@ sys.path.insert(0, str(ROOT))
 from inference import load  # noqa: E402
 from utils.command import add_common_options, at_least, import_packages, run  # noqa: E402
 from utils.device import autocast, choose_devices  # noqa: E402
+from utils.errors import UserError  # noqa: E402
 from utils.predict import Predict  # noqa: E402
+from utils.whole import whole_file  # noqa: E402
 
 log = logging.getLogger("segforge")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
@@ -51,13 +54,35 @@ def milliseconds(
 def sides(text: str) -> tuple[int, int]:
     """ "512" or "1024,2048" as (height, width)."""
     parts = [int(at_least(1)(part)) for part in text.split(",")]
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give N or H,W with spaces between")
     return (parts[0], parts[-1])
+
+
+def refuse_larger(predict: Predict, sizes: list[tuple[int, int]], path: Path) -> None:
+    """Refuse sizes that a file of one fixed size does not take.
+
+    Raises:
+        UserError: If one is larger.
+    """
+    high, wide = predict.fixed_size or (math.inf, math.inf)
+    for height, width in sizes:
+        if height > high or width > wide:
+            raise UserError(
+                f"--sizes {height},{width}: {path} was exported for {high},{wide}; give sizes "
+                "up to that, or export it with --dynamic size"
+            )
 
 
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
+    if args.output and not args.output.parent.is_dir():
+        raise UserError(f"--output {args.output}: there is no folder {args.output.parent}")
+    if args.output and args.output.is_dir():
+        raise UserError(f"--output {args.output} is a folder; name a JSON file")
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
+    refuse_larger(predict, args.sizes, args.model)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     log.info("%s, %d threads, torch %s", name, torch.get_num_threads(), torch.__version__)
     log.info("%-12s %5s %9s %11s %9s %9s %9s", *"size batch precision median p10 p90 img/s".split())
@@ -79,7 +104,8 @@ def main(args: argparse.Namespace) -> None:
         rows.append(row)
         log.info("%-12s %5d %9s %8.1f ms %6.1f ms %6.1f ms %9.1f", *row.values())
     if args.output:
-        args.output.write_text(json.dumps(rows, indent=2) + "\n")
+        with whole_file(args.output) as part:
+            part.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -27,13 +28,15 @@ sys.path.insert(0, str(ROOT))
 from inference import load  # noqa: E402
 from utils.command import add_common_options, at_least, import_packages, run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.exported import KEY, load_exported  # noqa: E402
+from utils.exported import KEY, READERS, Run, load_exported  # noqa: E402
 from utils.packing import Packed, description  # noqa: E402
 from utils.predict import Predict  # noqa: E402
-from utils.sources import find_source  # noqa: E402
+from utils.sources import Source, find_source  # noqa: E402
 
 log = logging.getLogger("segforge")
 CPU = torch.device("cpu")
+BOUND = 1e-3  # of the largest value: farther than rounding in float32 takes the file's from it
+SHARE = 0.01  # of values that may be: a tie in a max-pooling with indices moves a few pixels
 
 
 def trace(packed: Packed, image: Tensor, stride: int, dynamic: list[str]) -> ExportedProgram:
@@ -106,24 +109,36 @@ SAVERS = {".pt2": save_program, ".onnx": save_onnx}
 
 
 @torch.no_grad()
-def largest_difference(packed: Packed, path: Path, images: list[Tensor]) -> tuple[float, float]:
-    """Of any output value, and the share of pixels whose highest channel is another one.
+def differences(packed: Packed, run: Run, images: list[Tensor]) -> tuple[float, float, float]:
+    """Of the file to the network: the largest of any value (NaN where one is), the share of pixels
+    whose highest channel is another one, and that of values farther off than rounding.
 
     Args:
         packed: The network that was exported.
-        path: The file.
+        run: The file, from a batch to its outputs.
         images: Batches (B, C, H, W) as the network takes them.
     """
-    _, exported = load_exported(path, CPU)
-    most, changed, pixels = 0.0, 0, 0
+    largest, changed, far = [], [], []
     for image in images:
-        for name, found in exported.run(image).items():
-            expected = packed(image)[name]
-            most = max(most, float((found - expected).abs().max()))
-            decided = [v.argmax(1) if v.ndim == 4 else v for v in (found, expected)]
-            changed += int((decided[0] != decided[1]).sum())
-            pixels += decided[0].numel()
-    return most, changed / max(pixels, 1)
+        expected = packed(image)
+        for name, found in run(image).items():
+            distance = (found - expected[name]).abs().double()
+            largest.append(distance.max())  # NaN goes before any number
+            far.append(~(distance <= BOUND * expected[name].abs().max()).flatten())
+            decided = [v.argmax(1) if v.ndim == 4 else v for v in (found, expected[name])]
+            changed.append((decided[0] != decided[1]).flatten())
+    shares = [float(torch.cat(each).double().mean()) for each in (changed, far)]
+    return float(torch.stack(largest).max()), *shares
+
+
+def other_shape(shape: tuple[int, ...], stride: int, dynamic: list[str]) -> tuple[int, ...]:
+    """A batch of another size and number, where the file leaves them free."""
+    batch, channels, height, width = shape
+    if "batch" in dynamic:
+        batch += 1
+    if "size" in dynamic:
+        height, width = height + stride, width + 2 * stride
+    return batch, channels, height, width
 
 
 def random_images(shape: tuple[int, ...], pixels: bool, count: int = 3) -> list[Tensor]:
@@ -132,11 +147,15 @@ def random_images(shape: tuple[int, ...], pixels: bool, count: int = 3) -> list[
     return [scale * torch.rand(shape, generator=noise) for _ in range(count)]
 
 
-def real_images(places: list[Path], predict: Predict, shape: tuple[int, ...], pixels: bool) -> list:
-    """Corners of images, each repeated to fill a batch."""
+def real_images(source: Source, predict: Predict, shape: tuple[int, ...], pixels: bool) -> list:
+    """Corners of images, each repeated to fill a batch.
+
+    Raises:
+        UserError: If one cannot be read.
+    """
     batch, _, height, width = shape
     images = []
-    for read in find_source(places).reads(predict.channels, lambda name: True):
+    for read in source.reads(predict.channels, lambda name: True):
         frame = read()
         if frame is None or len(images) == 16:
             break
@@ -158,12 +177,16 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--output {args.output}: name a file that ends in .pt2 or .onnx")
     if not args.output.parent.is_dir():
         raise UserError(f"--output {args.output}: there is no folder {args.output.parent}")
+    if args.model.suffix in READERS:
+        raise UserError(f"--model {args.model} is an exported file; give the checkpoint it is of")
+    source = find_source(args.images) if args.images else None
     predict = load(args.model)
     stride = predict.model.stride
     size = [side + -side % stride for side in args.size]
     batch = max(args.batch, 2) if "batch" in args.dynamic else args.batch
     packed = Packed(predict, args.pixels, args.labels).eval()
     shape = (batch, predict.channels, *size)
+    images = real_images(source, predict, shape, args.pixels) if source else []
     program = trace(packed, random_images(shape, args.pixels)[0], stride, args.dynamic)
     fixed = (
         None if "size" in args.dynamic else size,
@@ -174,18 +197,33 @@ def main(args: argparse.Namespace) -> None:
     try:
         SAVERS[args.output.suffix](program, part, text)
         log.info("%s: %.1f MB", args.output, part.stat().st_size / 1e6)
-        report(packed, part, "random images", random_images(shape, args.pixels))
-        if args.images:
-            images = real_images(args.images, predict, shape, args.pixels)
-            report(packed, part, f"{len(images)} images of {args.images[0]}", images)
+        exported = load_exported(part, CPU)[1].run
+        report(packed, exported, "random images", random_images(shape, args.pixels))
+        if args.dynamic:
+            other = other_shape(shape, stride, args.dynamic)
+            what = f"random images, {other[0]} of {other[3]}x{other[2]}"
+            report(packed, exported, what, random_images(other, args.pixels))
+        if images:
+            report(packed, exported, f"{len(images)} images of {args.images[0]}", images)
         os.replace(part, args.output)
     finally:
         part.unlink(missing_ok=True)
 
 
-def report(packed: Packed, path: Path, what: str, images: list[Tensor]) -> None:
-    most, changed = largest_difference(packed, path, images)
+def report(packed: Packed, exported: Run, what: str, images: list[Tensor]) -> None:
+    """Print how far a file is from the network.
+
+    Raises:
+        UserError: If it is farther than rounding makes it, or gives what is no number.
+    """
+    most, changed, far = differences(packed, exported, images)
     log.info("%s: largest difference %.2g, other labels at %.4f%%", what, most, 100 * changed)
+    if math.isnan(most) or far > SHARE:
+        raise UserError(
+            f"{what}: the file does not give what the model gives: {100 * far:.2g}% of the values "
+            f"are no numbers or off by more than {BOUND:g} of the largest, where {100 * SHARE:g}% "
+            "may be off; it is not kept. Try the other format, another --size, or no --dynamic"
+        )
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

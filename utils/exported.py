@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.errors import UserError
+from utils.predictors.command_line import in_windows
 
 KEY = "segforge"  # what a file of ours carries beside the network
 Run = Callable[[Tensor], dict[str, Tensor]]
@@ -64,7 +65,9 @@ class Exported(nn.Module):
 def load_exported(path: Path, device: torch.device) -> tuple[dict[str, Any], Exported]:
     """What a checkpoint would say, and the network, from a file of tools/export.py.
 
-    A network of one fixed size gets the predictor Sliding with windows of that size.
+    A network of one fixed size is predicted in windows of that size, at each scale and mirrored
+    where the checkpoint's predictor is MultiScale. Labels that one gives are votes, which Argmax
+    counts.
 
     Raises:
         UserError: If the file is missing, damaged or not of tools/export.py, or its runtime is not
@@ -80,8 +83,10 @@ def load_exported(path: Path, device: torch.device) -> tuple[dict[str, Any], Exp
     state = json.loads(text)
     about = state["export"]
     if about["size"]:
-        section = {"type": "Sliding", "args": {"window": about["size"]}}
-        state["config"]["predictor"] = section
+        section = state["config"]["predictor"]
+        state["config"]["predictor"] = in_windows(section, window=about["size"])
+    if about.get("labels"):
+        state["config"]["labeler"] = {"type": "Argmax", "args": {}}
     return state, Exported(run, about)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from utils.errors import UserError
 
 Image.MAX_IMAGE_PIXELS = None  # labels of any size: Pillow refuses 179 million pixels and more
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins, of either byte order and size
 SPREAD = {b"\x01": 255, b"\x02": 85, b"\x04": 17}  # bits of a grey PNG, OpenCV's factor to 0..255
 
 
@@ -33,7 +35,12 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
         3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
         1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
     }
-    image = decode(data, path, flags.get(channels, cv2.IMREAD_UNCHANGED))
+    try:
+        image = decode(data, path, flags.get(channels, cv2.IMREAD_UNCHANGED))
+    except UserError:
+        image = decode(data, path, cv2.IMREAD_UNCHANGED)  # floating point, which is refused below
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} holds {image.dtype} values; 8 and 16 bit images can be read")
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] in (3, 4):  # OpenCV has blue first; in place, for the image may be large
@@ -43,8 +50,6 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
         image = pages(data) if path.suffix.lower() in (".tif", ".tiff") else image
     if image.shape[2] != channels:
         raise UserError(f"{path} holds {image.shape[2]} channels; the config asks for {channels}")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path} holds {image.dtype} values; 8 and 16 bit images can be read")
     return np.ascontiguousarray(image)
 
 
@@ -99,6 +104,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, path: Path, flags: int) -> np.ndarray:
+    if data[:4] in TIFF and is_damaged_tiff(data):
+        raise UserError(f"{path} is damaged; copy it again or take it out of the data set")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -106,6 +113,22 @@ def decode(data: bytes, path: Path, flags: int) -> np.ndarray:
     if image is None:
         raise unreadable(path, data)
     return image
+
+
+def is_damaged_tiff(data: bytes) -> bool:
+    """The decoder fails somewhere in a TIFF, where OpenCV leaves black rows and says nothing.
+
+    What Pillow does not know, such as 16 bits of three channels, is not judged.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
+            for page in ImageSequence.Iterator(image):
+                page.load()
+    except OSError as error:
+        return str(error).startswith("decoder error")
+    except (SyntaxError, ValueError, KeyError, TypeError):
+        return False
+    return False
 
 
 def unreadable(path: Path, data: bytes) -> UserError:

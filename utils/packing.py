@@ -74,5 +74,6 @@ def description(
             "batch": batch,
             "stride": predict.model.stride,
             "classes": len(predict.classes),
+            "labels": labels,
         },
     }

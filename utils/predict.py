@@ -34,6 +34,9 @@ class Predict:
         palette: RGB of each class.
         config: The run's config, resolved.
         task: What the model was trained for.
+        decided: The model gives labels as votes in place of scores, as a file of tools/export.py
+            with --labels.
+        fixed_size: Height and width of all images it takes, of such a file; or None.
         sections: Those of the predictor and the post-processing in use.
     """
 
@@ -54,15 +57,20 @@ class Predict:
         heads = loss_sections(config["loss"])
         embedding = next((head["output"] for head in heads if head["target"] == "instance"), None)
         told = told_of(heads, embedding) if embedding else {}
-        self.task = Task(self.classes, palette, target, self.labeler.scores, embedding, told)
+        export = state.get("export", {})
+        self.decided, self.fixed_size = export.get("labels", False), export.get("size")
+        scores = () if self.decided else self.labeler.scores
+        self.task = Task(self.classes, palette, target, scores, embedding, told)
         self.use(config["predictor"], config["postprocess"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 
     def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
         """Predict and post-process by these sections from here on."""
         self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
-        self.predictor = PREDICTORS.build(predictor, scores=self.labeler.scores)
-        self.postprocess = make_postprocess(postprocess, self.classes)
+        self.predictor = PREDICTORS.build(predictor, scores=self.task.scores)
+        self.postprocess = make_postprocess(
+            postprocess, self.classes, self.task.target, self.task.scores
+        )
 
     @torch.no_grad()
     def outputs(self, image: np.ndarray | Tensor) -> dict[str, Tensor]:
@@ -93,10 +101,18 @@ class Predict:
         return self.label(self.outputs(image))
 
     @property
+    def needs_whole(self) -> str:
+        """What keeps labels from being made band by band, in little memory; "" for nothing."""
+        if self.predictor.bands is None:
+            return f"the predictor {self.sections['predictor']['type']} (not for Sliding alone)"
+        if not self.labeler.pixelwise:
+            return "the labeler, which looks at the whole image"
+        return "--postprocess" if self.postprocess is not None else ""
+
+    @property
     def in_bands(self) -> bool:
-        """Labels can be made band by band, in little memory."""
-        has_bands = self.predictor.bands is not None and self.labeler.pixelwise
-        return has_bands and self.postprocess is None
+        """Labels can be made band by band."""
+        return not self.needs_whole
 
     @torch.no_grad()
     def label_in_bands(self, image: np.ndarray, folder: Path) -> np.ndarray:

@@ -69,9 +69,22 @@ def with_told(labeler: dict, told: dict[str, float]) -> dict:
     return {**labeler, "args": {**told, **labeler["args"]}}
 
 
-def make_postprocess(sections: Sequence[dict], class_names: Sequence[str]) -> Postprocess | None:
-    """The steps of a config's `postprocess` as one function of (labels, outputs), or None."""
-    steps = [POSTPROCESSORS.build(section, class_names=class_names) for section in sections]
+def make_postprocess(
+    sections: Sequence[dict], class_names: Sequence[str], target: str, scores: Sequence[str]
+) -> Postprocess | None:
+    """The steps of a config's `postprocess` as one function of (labels, outputs), or None.
+
+    Args:
+        sections: Of the steps, in order.
+        class_names: Of the data set.
+        target: "semantic" where labels are class ids, "instance" where they are object ids.
+        scores: Names of the outputs that hold class scores.
+
+    Raises:
+        UserError: If a step refuses its arguments.
+    """
+    names = class_names if target == "semantic" else ()
+    steps = [POSTPROCESSORS.build(s, class_names=names, scores=scores) for s in sections]
     if not steps:
         return None
     return lambda labels, outputs: functools.reduce(

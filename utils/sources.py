@@ -20,6 +20,7 @@ from utils.image_io import IMAGE_SUFFIXES, read_image
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 EXACT_COUNTS = (".mp4", ".m4v", ".mov")  # an index of all frames; others give an estimate
 PATIENCE = 25  # damaged frames in a row after which a video has ended
+NAMED = 20  # damaged frames that are listed
 
 Wanted = Callable[[PurePath], bool]
 
@@ -74,7 +75,8 @@ class Images:
 class Video:
     """The frames of a video file, one after the other.
 
-    Frames that cannot be decoded are passed over. Where the decoder hides them, the count tells.
+    Frames that cannot be decoded are passed over and listed. Where the decoder hides them, the
+    count tells.
 
     Args:
         path: The file.
@@ -94,6 +96,7 @@ class Video:
         self.fps = self.capture.get(cv2.CAP_PROP_FPS) or 20.0
         self.announced = max(int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.position = self.decoded = 0
+        self.damaged: list[int] = []
 
     def __len__(self) -> int:
         return self.announced
@@ -125,26 +128,37 @@ class Video:
         """Go to the next frame that can be read; False where there is none within reach."""
         for missed in range(PATIENCE):
             if self.capture.grab():
+                self.damaged += range(self.position + 1, self.position + missed + 1)
                 self.position += missed + 1
                 self.decoded += 1
                 return True
         return False
 
     def problems(self) -> list[str]:
-        short = self.announced - self.decoded
+        lines = []
+        if self.damaged:
+            frames = ", ".join(map(str, self.damaged[:NAMED]))
+            more = len(self.damaged) - NAMED
+            lines.append(
+                f"{self.path}: damaged frames are left out: {frames}"
+                + (f" and {more} more" if more > 0 else "")
+            )
+        short = self.announced - self.decoded - len(self.damaged)
         allowed = 0 if self.path.suffix.lower() in EXACT_COUNTS else self.announced // 100 + 1
-        if short <= allowed:
-            return []
-        return [
-            f"{self.path}: {self.decoded} of {self.announced} frames could be decoded; the others "
-            "are damaged or missing, and left out"
-        ]
+        if short > allowed:
+            lines.append(
+                f"{self.path}: {self.decoded} of {self.announced} frames could be decoded; the "
+                "others are damaged or missing, and left out"
+            )
+        return lines
 
 
 Source = Images | Video
 
 
-def find_source(places: Sequence[Path], extension: str | None = None) -> Source:
+def find_source(
+    places: Sequence[Path], extension: str | None = None, output: Path | None = None
+) -> Source:
     """What `--images` names: folders (searched recursively), image files, lists, globs, or a video.
 
     A list is a text file with a path a line, relative to its own folder; a glob is expanded here
@@ -153,14 +167,23 @@ def find_source(places: Sequence[Path], extension: str | None = None) -> Source:
     Args:
         places: As they were given.
         extension: Only images of folders with it, such as "jpg".
+        output: Where results go; those in it are no images of a folder that it lies in.
 
     Raises:
-        UserError: If there is nothing, or two images would have results of one name.
+        UserError: If there is nothing, two images would have results of one name, a video is not
+            alone, or there is an extension but no folder.
     """
+    if extension and not any(place.is_dir() for place in places):
+        raise UserError(
+            f"--extension {extension} chooses among the images of folders; {places[0]} is none"
+        )
     if len(places) == 1 and places[0].suffix.lower() in VIDEO_SUFFIXES and places[0].is_file():
         return Video(places[0])
     paths: dict[PurePath, Path] = {}
-    for root, path in itertools.chain.from_iterable(expand(p, extension) for p in places):
+    found = [expand(place, extension, output) for place in places]
+    for root, path in itertools.chain.from_iterable(found):
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            raise UserError(f"--images: {path} is a video; a video is given alone, by its path")
         name = PurePath(os.path.relpath(path, root)).with_suffix("")
         other = paths.setdefault(name, path)
         if other != path:
@@ -168,20 +191,30 @@ def find_source(places: Sequence[Path], extension: str | None = None) -> Source:
                 f"{other} and {path} would both be written to {name}.png; predict them "
                 "one after the other, with --extension"
             )
-    return Images(paths, PurePath(os.path.abspath(places[0])).stem)
+    folder = PurePath(os.path.abspath(found[0][0][0])).name
+    return Images(paths, places[0].stem if places[0].is_file() else folder)
 
 
-def expand(place: Path, extension: str | None) -> list[tuple[Path, Path]]:
+def expand(
+    place: Path, extension: str | None = None, output: Path | None = None
+) -> list[tuple[Path, Path]]:
     """(root, file) of each image that a word names; results are named relative to the root.
+
+    Results in the output folder are left out where it lies in the root.
 
     Raises:
         UserError: If there is none.
     """
     if place.is_dir():
         wanted = (f".{extension.lstrip('.').lower()}",) if extension else IMAGE_SUFFIXES
-        found = sorted((p for p in place.rglob("*") if p.suffix.lower() in wanted), key=natural)
+        files = without(list(place.rglob("*")), place, output)
+        found = sorted((p for p in files if p.suffix.lower() in wanted), key=natural)
         if not found:
-            raise UserError(f"--images {place}: no image with {' or '.join(wanted)} in it")
+            video = next((p for p in files if p.suffix.lower() in VIDEO_SUFFIXES), None)
+            raise UserError(
+                f"--images {place}: no image with {' or '.join(wanted)} in it"
+                + (f"; {video} is a video: a video is given alone, by its path" if video else "")
+            )
         return [(place, path) for path in found]
     if place.is_file() and place.suffix.lower() == ".txt":
         return with_root(listed(place))
@@ -189,9 +222,23 @@ def expand(place: Path, extension: str | None) -> list[tuple[Path, Path]]:
         return [(place.parent, place)]
     matches = [Path(found) for found in glob.glob(str(place), recursive=True)]
     files = sorted((path for path in matches if path.is_file()), key=natural)
+    if files:
+        found = with_root(files)
+        files = without(files, found[0][0], output)
     if not files:
         raise UserError(f"--images {place}: there is no such file or folder")
     return with_root(files)
+
+
+def without(paths: list[Path], root: Path, output: Path | None) -> list[Path]:
+    """The files but those in the output folder, where that lies in the root."""
+    if output is None or output.resolve() == root.resolve() or not inside(output, root):
+        return paths
+    return [path for path in paths if not inside(path, output)]
+
+
+def inside(path: Path, folder: Path) -> bool:
+    return PurePath(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def listed(index: Path) -> list[Path]:

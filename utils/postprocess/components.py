@@ -29,9 +29,9 @@ class RemoveSmall(MapStep):
         classes: Names or ids of the classes it looks at; all if left out.
         to: What removed pixels become: "surrounding" is the class that touches their region with
             most pixels, anything else the name or id of a class.
-        class_names: Of the data set; the program passes them.
+        class_names: Of the data set, none of objects; the program passes them.
     Raises:
-        ValueError: If there is no class of that name.
+        ValueError: If there is no such class.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RemoveSmall(MapStep):
         class_names: Sequence[str] = (),
     ):
         self.min_size, self.classes = min_size, class_ids(classes, class_names)
-        self.to = None if to == "surrounding" else class_id(to, class_names)
+        self.to = None if to == "surrounding" else class_id("to", to, class_names)
 
     def edit(self, labels: np.ndarray) -> np.ndarray:
         removed = np.zeros(labels.shape, bool)
@@ -62,9 +62,9 @@ class KeepLargest(MapStep):
     Args:
         classes: Names or ids of the classes it looks at; all but 0 if left out.
         to: What the other components become, as in RemoveSmall.
-        class_names: Of the data set; the program passes them.
+        class_names: Of the data set, none of objects; the program passes them.
     Raises:
-        ValueError: If there is no class of that name.
+        ValueError: If there is no such class.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class KeepLargest(MapStep):
         class_names: Sequence[str] = (),
     ):
         self.classes = class_ids(classes, class_names)
-        self.to = None if to == "surrounding" else class_id(to, class_names)
+        self.to = None if to == "surrounding" else class_id("to", to, class_names)
 
     def edit(self, labels: np.ndarray) -> np.ndarray:
         removed = np.zeros(labels.shape, bool)
@@ -97,9 +97,9 @@ class FillHoles(MapStep):
     Args:
         max_size: Area in pixels from which on a hole stays.
         classes: Names or ids of the classes whose holes are filled; all but 0 if left out.
-        class_names: Of the data set; the program passes them.
+        class_names: Of the data set, none of objects; the program passes them.
     Raises:
-        ValueError: If there is no class of that name.
+        ValueError: If there is no such class.
     """
 
     def __init__(

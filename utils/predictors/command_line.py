@@ -51,12 +51,9 @@ def chosen_predictor(args: argparse.Namespace, default: dict) -> dict:
     section = PREDICTORS.resolve(by_mode(args.mode) if args.mode else default)
     outer = section["type"] == "MultiScale"
     if sliding:
-        inner = section["args"].get("predictor") if outer else section
         if args.mode and section["type"] not in ("Sliding", "MultiScale"):
             raise UserError(f"--window and --overlap go with --mode sliding, not {args.mode}")
-        own = inner["args"] if inner and inner["type"] == "Sliding" else {}
-        inner = {"type": "Sliding", "args": {**own, **sliding}}
-        section = with_args(section, predictor=inner) if outer else inner
+        section = in_windows(section, **sliding)
     if outer:
         section = with_args(section, **views)
     elif views:
@@ -65,6 +62,18 @@ def chosen_predictor(args: argparse.Namespace, default: dict) -> dict:
     if section["type"] in PREDICTORS:
         check_section(section, "predictor", "the predictor")
     return section
+
+
+def in_windows(section: dict, **values: Any) -> dict:
+    """A predictor's section with windows of these arguments, those of each view of `MultiScale`.
+
+    What is not among the values stays where it predicted in windows already.
+    """
+    outer = section["type"] == "MultiScale"
+    inner = section["args"].get("predictor") if outer else section
+    own = inner["args"] if inner and inner["type"] == "Sliding" else {}
+    inner = {"type": "Sliding", "args": {**own, **values}}
+    return with_args(section, predictor=inner) if outer else inner
 
 
 def by_mode(mode: str) -> str:

@@ -73,8 +73,8 @@ class Sliding(Predictor):
     def bands(self, model: nn.Module, rows: Rows, height: int, width: int) -> Iterator[Band]:
         """The outputs as bands of whole rows from top to bottom, (top, {name: (B, C, h, W)}).
 
-        No more than one row of windows is held at a time. A band is overwritten when the next one
-        is asked for.
+        No more than one row of windows is held at a time, or as many rows as fill a batch. A band
+        is overwritten when the next one is asked for.
 
         Args:
             model: In evaluation mode.
@@ -86,24 +86,33 @@ class Sliding(Predictor):
         sums: dict[str, Tensor] = {}
         channels: dict[str, int] = {}
         tops, lefts = starts(height, high, self.overlap), starts(width, wide, self.overlap)
-        for top, following in zip(tops, [*tops[1:], height], strict=True):
-            strip = rows(top, top + high)
+        count = max(1, self.batch_size // len(lefts))  # rows of windows that go together
+        groups = [tops[first : first + count] for first in range(0, len(tops), count)]
+        tall = max(group[-1] - group[0] for group in groups) + high
+        for group, following in zip(groups, [*(g[0] for g in groups[1:]), height], strict=True):
+            top = group[0]
+            strip = rows(top, group[-1] + high)
             if weight is None:
                 weight = torch.outer(self.weigh(high), self.weigh(wide)).to(strip.device)
-                total = weight.new_zeros(high, width)
-            for first in range(0, len(lefts), self.batch_size):
-                places = [slice(left, left + wide) for left in lefts[first:][: self.batch_size]]
-                windows = torch.cat([strip[..., place] for place in places])
+                total = weight.new_zeros(tall, width)
+            grid = [
+                (slice(down - top, down - top + high), slice(left, left + wide))
+                for down in group
+                for left in lefts
+            ]
+            for first in range(0, len(grid), self.batch_size):
+                places = grid[first : first + self.batch_size]
+                windows = torch.cat([strip[..., *place] for place in places])
                 for name, out in self.whole(model, windows).items():
                     channels[name] = out.shape[1]
                     values = to_probabilities(out) if name in self.scores else out
                     if name not in sums:
-                        shape = (len(strip), values.shape[1], high, width)
+                        shape = (len(strip), values.shape[1], tall, width)
                         sums[name] = values.new_zeros(shape)
                     for place, part in zip(places, values.chunk(len(places)), strict=True):
-                        sums[name][..., place] += part * weight
+                        sums[name][..., *place] += part * weight
                 for place in places:
-                    total[:, place] += weight
+                    total[place] += weight
             done = following - top
             yield top, self._finish(sums, total, done, channels)
             for held in (*sums.values(), total):

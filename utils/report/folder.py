@@ -42,10 +42,10 @@ def write_evaluation(
         UserError: If a file cannot be written, as on a full disk.
     """
     with writing_into(folder):
+        remove_earlier(folder)
         write_json(
             folder / "scores.json", {k: None if math.isnan(v) else v for k, v in scores.items()}
         )
-        write_json(folder / "evaluation.json", {**about, "config": predict.config})
         (folder / "scores.txt").write_text(score_table(scores) + "\n")
         classes = class_table(scores)
         tables = {"classes": classes} if len(classes) > 1 else {}  # a model of objects has none
@@ -55,7 +55,8 @@ def write_evaluation(
         for name, rows in tables.items():
             write_csv(folder / f"{name}.csv", rows)
         matrices = metric.pictures()
-        for name, picture in {**matrices, **gallery.sheets()}.items():
+        pictures = {**matrices, **gallery.sheets()}
+        for name, picture in pictures.items():
             write_png(folder / f"{name}.png", picture)
         page = make_report(
             f"{predict.config['name']}: scores of {about['data']}",
@@ -70,6 +71,21 @@ def write_evaluation(
             gallery.legend,
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
+        files = ["scores.json", "scores.txt", "report.html", *(f"{name}.csv" for name in tables)]
+        files += [f"{name}.png" for name in pictures]
+        write_json(folder / "evaluation.json", {**about, "files": files, "config": predict.config})
+
+
+def remove_earlier(folder: Path) -> None:
+    """Take away the files that an earlier evaluation says it wrote, and nothing else."""
+    path = folder / "evaluation.json"
+    try:
+        files = json.loads(path.read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none, or of an older version: its files are written over
+    for name in [*files, path.name]:
+        if Path(name).name == name:
+            (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager

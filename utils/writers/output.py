@@ -64,9 +64,14 @@ class Output:
         make_folder(folder, "--output")
 
     @property
+    def kinds_of_outputs(self) -> list[str]:
+        """The kinds that are made of the model's maps."""
+        return [kind for kind, writer in self.writers.items() if writer.outputs]
+
+    @property
     def needs_outputs(self) -> bool:
         """A writer reads the model's maps."""
-        return any(writer.outputs for writer in self.writers.values())
+        return bool(self.kinds_of_outputs)
 
     @property
     def in_order(self) -> bool:

@@ -99,8 +99,8 @@ def needs_scores(task: Task) -> None:
     """
     if not task.scores:
         raise UserError(
-            "this model gives no class scores: its labeler reads embeddings; leave "
-            "probabilities and confidence out of --save"
+            "this model gives no class scores: its labeler reads embeddings, or it was exported "
+            "with --labels; leave probabilities, confidence and kitti_road out of --save"
         )
 
 
