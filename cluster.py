@@ -257,13 +257,6 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("these files could not be clustered:\n  " + "\n  ".join(sorted(failed)))
 
 
-def foreground(args: argparse.Namespace) -> str:
-    """What was said about where objects are looked for."""
-    things = args.things_class and f"the class {args.things_class}"
-    where = f"{things or 'objects'} in --sem-dir {args.sem_dir}" if args.sem_dir else "/semantic"
-    return f"{where}, and the truth's objects" if args.gt_foreground else where
-
-
 def report(rows: dict[str, dict], total: dict, args: argparse.Namespace) -> None:
     """Print a table of files, then all scores together; write both to scores.csv."""
     shown = [key for key in total if "/" not in key][:5]

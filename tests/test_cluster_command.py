@@ -299,10 +299,10 @@ def test_told_distances_count_before_any_file_is_touched(folder):
 def test_notes_on_what_has_no_effect(folder, caplog):
     assert call(folder, "--clustering", "ms", "--ds-name", "cvppp") == 0
     assert "note: --ds-name says how label files are read, and there is no" in caplog.text
-    assert "no file has a pixel" not in caplog.text
+    assert "no pixel of" not in caplog.text
     words = ("--clustering", "ms", "--sem-dir", str(folder / "sem"), "--things-class", "99")
     assert call(folder, *words) == 0
-    told = f"no file has a pixel to look for objects in: the class 99 in --sem-dir {folder / 'sem'}"
+    told = "no pixel of 99 in any of the 3 masks"
     assert told in caplog.text and not first(folder).any()
 
 

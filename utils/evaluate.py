@@ -86,7 +86,7 @@ def evaluate(
         parts = gather((float(total), images, counted))
         total, images = (sum(part[i] for part in parts) for i in (0, 1))
         metric.merge([part[2] for part in parts])
-    scores = {name: float(score) for name, score in metric.compute().items()}
+    scores = metric.compute()
     if loss is not None:
         scores = {"val_loss": float(total) / max(images, 1), **scores}
     return scores

@@ -77,7 +77,7 @@ class MetricGroup(BaseMetric):
             metric.update(labels, pick(target, name), outputs, meta)
 
     def compute(self) -> dict[str, float]:
-        return {k: v for metric in self.metrics for k, v in metric.compute().items()}
+        return {k: float(v) for metric in self.metrics for k, v in metric.compute().items()}
 
     def state(self) -> dict[str, Any]:
         return {str(number): metric.state() for number, metric in enumerate(self.metrics)}
