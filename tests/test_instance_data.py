@@ -305,7 +305,7 @@ def test_dsb_folders_that_lack_something(tmp_path):
     folder = make_dsb(tmp_path, count=4) / "stage1_train"
     shutil.rmtree(folder / "id1" / "masks")
     (folder / "id2" / "images" / "id2.png").unlink()
-    with pytest.raises(UserError, match="id1 needs .*masks, which is not there; .*id2 needs"):
+    with pytest.raises(UserError, match="id1 needs .*masks, which is not there\n.*id2 needs"):
         build("DSB2018", tmp_path)
     with noting_unpaired() as noted:
         assert [entry.name for entry in build("DSB2018", tmp_path).entries] == ["id0", "id3"]

@@ -156,7 +156,7 @@ class Spoco(BaseLoss):
         self, prediction: Tensor, target: Tensor, teacher: Tensor | None = None
     ) -> dict[str, Tensor]:
         x, ids = prediction.flatten(2), target.flatten(1)
-        refuse_strays(ids, self.ignore_index, self.ignore_label)
+        refuse_strays(ids, self.ignore_index)
         counted = (ids >= 0) & (ids != self.ignore_index)
         if self.ignore_label is not None:
             counted = counted & (ids != self.ignore_label)
