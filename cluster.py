@@ -19,13 +19,7 @@ import torch
 from tqdm import tqdm
 
 from base.base_metric import BaseMetric
-from utils.clustering import LABELERS
-from utils.command import add_common_options, import_packages, run
-from utils.config import override
-from utils.device import choose_devices
-from utils.embeddings_file import add_datasets, holds, read_map, read_told, stem_of
-from utils.errors import UserError
-from utils.label_files import (
+from dataloaders.label_files import (
     TRUTH_NAMES,
     check_things,
     find_labels,
@@ -33,6 +27,12 @@ from utils.label_files import (
     read_truth,
     truth_names,
 )
+from utils.clustering import LABELERS
+from utils.command import add_common_options, import_packages, run
+from utils.config import override
+from utils.device import choose_devices
+from utils.embeddings_file import add_datasets, holds, read_map, read_told, stem_of
+from utils.errors import UserError
 from utils.metrics import METRICS
 from utils.registry import parameters
 from utils.schema import check_section

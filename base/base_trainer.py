@@ -272,10 +272,9 @@ class BaseTrainer(ABC):
 
     def _close_iteration(self, progress: Progress | None = None) -> None:
         """Validate, save and stop, where that is due; every process does the same."""
-        due = self.updater.due(self.iteration)
-        received = self.stop.received or 0
-        stop, save = largest(received, due and self.save_plan.due(self.iteration))
-        save = save or self.iteration >= self.total
+        due, last = self.updater.due(self.iteration), self.iteration >= self.total
+        save = last or due and self.save_plan.due(self.iteration)
+        stop, save = largest(self.stop.received or 0, save)
         validated, epoch_end = self._validation_due(), self.order.position == 0
         if validated or epoch_end or save or stop:
             self._read(progress, everything=True)
@@ -283,13 +282,13 @@ class BaseTrainer(ABC):
             improved = validated and self._validate(progress)
         except StopAsked as asked:
             self._stop(*asked.args)
-        self.finished = self.iteration >= self.total or self.monitor.exhausted
+        self.finished = last or self.monitor.exhausted
         if validated or epoch_end or save:
             names = ["best_model.pth"] if improved else []
             if epoch_end and self.save_period and self.order.epoch % self.save_period == 0:
                 names.append(f"checkpoint-epoch{self.order.epoch}.pth")
             self._save(*names, "last.pth")
-        if self.monitor.exhausted and self.iteration < self.total:
+        if self.monitor.exhausted and not last:
             why = (self.monitor.key, self.monitor.waited)
             log.info("no better %s in the last %d validation(s): stopping", *why)
         if stop and due and not self.finished:

@@ -14,12 +14,12 @@ import torch
 
 import cluster
 from base.base_metric import METRICS, BaseMetric
+from dataloaders.label_files import read_foreground, read_truth
 from utils import embeddings_file
 from utils.command import run
 from utils.embeddings_file import add_datasets, read_dataset, read_told, write_embeddings
 from utils.errors import UserError
 from utils.image_io import write_png
-from utils.label_files import read_foreground, read_truth
 
 ROOT = Path(__file__).parent.parent
 STEMS = ("plant001_rgb", "plant002_rgb", "plant003_rgb")

@@ -85,7 +85,7 @@ def find_labels(
     return found
 
 
-def chosen_things(things: str | None) -> list[Thing]:
+def scored_things(things: str | None) -> list[Thing]:
     """The Cityscapes classes of a name or of a number in either counting; all without one."""
     number = int(things) if things and things.isdecimal() else None
     return [
@@ -109,7 +109,7 @@ def read_truth(path: Path, things: str | None) -> np.ndarray:
         label = label @ np.array([65536, 256, 1], np.int32)
     if not path.stem.endswith(CITYSCAPES_TRUTH):
         return label
-    wanted = [thing.label_id for thing in chosen_things(things)]
+    wanted = [thing.label_id for thing in scored_things(things)]
     if not wanted:
         raise UserError(
             f"{path} holds the objects of Cityscapes; --things-class is {things}, but must be one "
@@ -130,7 +130,7 @@ def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.n
             own; or ids that are no train ids where they must be.
     """
     label = read_label(path)
-    wanted = chosen_things(things)
+    wanted = scored_things(things)
     if label.ndim == 3:
         if not wanted:
             raise UserError(
