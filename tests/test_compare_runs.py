@@ -82,6 +82,16 @@ def runs(tmp_path) -> list[Path]:
     return [tmp_path / "one", tmp_path / "two"]
 
 
+def as_objects(folder: Path, sbd: list[float], ap: list[float | str] | None = None) -> None:
+    """An evaluation of objects: SBD and AP50 are means over images, F1 is not."""
+    ap = ap or list(sbd)
+    rows = [[f"i{i}", s, a, 0.5] for i, (s, a) in enumerate(zip(sbd, ap, strict=True))]
+    write_csv(folder / "images.csv", [["image", "SBD", "AP50", "F1"], *rows])
+    defined = [a for a in ap if a != "nan"]
+    means = {"SBD": sum(sbd) / len(sbd), "AP50": sum(defined) / len(defined), "F1": 0.7}
+    (folder / "scores.json").write_text(json.dumps(means))
+
+
 def compare(*words: str | Path) -> int:
     return run(lambda: compare_runs.main(compare_runs.parse([str(word) for word in words])))
 
@@ -97,6 +107,33 @@ def test_the_command(runs, tmp_path, capsys):
     assert float(rows[0]["IoU_A"]) == pytest.approx(42 / 158)
     assert float(rows[0]["difference"]) == pytest.approx(62 / 138 - 42 / 158)
     assert read_image(tmp_path / "out" / "curves.png").shape == (550, 880, 3)
+
+
+def test_models_of_objects(tmp_path, capsys):
+    """Means over images, each over those that have the score; what is no such mean is left out."""
+    for name, gain in (("one", 0.0), ("two", 0.25)):
+        (tmp_path / name).mkdir()
+        as_objects(tmp_path / name, [0.25 + gain, 0.75], ["nan", 0.5 + gain])
+        write_csv(tmp_path / name / "metrics.csv", [["iteration", "SBD"], [10, 0.5 + gain]])
+    assert compare(tmp_path / "one", tmp_path / "two", "-o", tmp_path / "out") == 0
+    with open(tmp_path / "out" / "differences_1.csv", newline="") as file:
+        heading, sbd, ap = csv.reader(file)
+    assert heading == ["score", "A", "B", "difference", "low", "high"]
+    # draws (2, 0), (1, 1), (0, 2) of images whose SBD gains 0.25 and 0, whose AP50 - and 0.25
+    assert sbd == ["SBD", "0.5", "0.625", "0.125", "0.0", "0.25"]
+    assert ap == ["AP50", "0.5", "0.75", "0.25", "0.25", "0.25"]
+    assert (tmp_path / "out" / "curves.png").is_file()  # of SBD
+    assert "SBD" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["images.csv", "scores.json"])
+@pytest.mark.parametrize("content", ["", "{bad", "image,SBD\ni0,high\n"])
+def test_damaged_scores_of_objects(tmp_path, capsys, name, content):
+    as_objects(tmp_path, [0.5])
+    (tmp_path / name).write_text(content)
+    assert compare(tmp_path, tmp_path, "-o", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert f"images.csv and scores.json of {tmp_path} cannot be read" in said
 
 
 def test_how_they_were_scored_is_compared_too(runs, tmp_path, capsys):
@@ -159,8 +196,9 @@ def test_refused(runs, tmp_path, capsys, spoil):
         path.write_text(path.read_text().replace("i4", "i9"))
         says = "the evaluations are of different images"
     elif spoil == "objects":
-        path.rename(path.with_name("scores.json"))
-        says = "holds the scores of a model of objects"
+        path.unlink()
+        as_objects(path.parent, [0.5])
+        says = "one model gives classes and the other objects"
     elif spoil == "none":
         path.unlink()
         says = "holds no scores of val; python evaluate.py --model"

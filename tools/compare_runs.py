@@ -1,4 +1,4 @@
-"""Compare runs: their curves on one plot, their scores class by class, their configs.
+"""Compare runs: their curves on one plot, their scores one by one, their configs.
 
     python tools/compare_runs.py saved/NAME/RUN_A saved/NAME/RUN_B [...]
 
@@ -24,7 +24,7 @@ from utils.command import at_least, run  # noqa: E402
 from utils.config import difference  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
-from utils.report.comparison import SHARE, differences, read_counts  # noqa: E402
+from utils.report.comparison import SHARE, differences, read_evaluation  # noqa: E402
 from utils.run_place import make_folder  # noqa: E402
 from utils.tables import number, write_csv  # noqa: E402
 from utils.visualize import figure_array  # noqa: E402
@@ -41,13 +41,8 @@ def evaluation_of(folder: Path, split: str) -> Path:
     """
     inside = folder / f"evaluation_{split}"
     for place in (folder, inside):
-        if (place / "class_counts.csv").is_file():
+        if (place / "images.csv").is_file() or (place / "class_counts.csv").is_file():
             return place
-        if (place / "scores.json").is_file():
-            raise UserError(
-                f"{place} holds the scores of a model of objects; models of classes can be "
-                "compared, whose counts in each image evaluate.py writes down"
-            )
     raise UserError(
         f"{folder} holds no scores of {split}; python evaluate.py --model "
         f"{folder / 'best_model.pth'} --output {inside} makes them"
@@ -156,10 +151,11 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("give two runs or more")
     names = [str(folder) for folder in args.runs]
     places = [evaluation_of(folder, args.split) for folder in args.runs]
-    counts = [read_counts(place) for place in places]
+    evaluations = [read_evaluation(place) for place in places]
     configs = [config_of(*each) for each in zip(args.runs, places, strict=True)]
-    tables = [differences(counts[0], other, args.resamples) for other in counts[1:]]
-    picture = draw_curves(args.runs, names, args.key)
+    first, *others = evaluations
+    tables = [differences(first, other, args.resamples) for other in others]
+    picture = draw_curves(args.runs, names, args.key or first.main)
     make_folder(args.output, "--output")
     if picture is not None:
         write_png(args.output / "curves.png", picture)
@@ -178,7 +174,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("runs", nargs="+", type=Path, help="folders of runs or of evaluations, the first is A")
-    add("--key", default="Mean_IoU", help="column of metrics.csv to draw (Mean_IoU)")
+    add("--key", help="column of metrics.csv to draw (Mean_IoU; of objects the first score)")
     add("--split", default="val", help="evaluation inside a run's folder (val)")
     add("--resamples", type=at_least(1), default=2000, help="draws of the bootstrap (2000)")
     add("-o", "--output", type=Path, default=Path("comparison"), help="folder (comparison)")
