@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402, F401 - fills the registries
 from utils import checkpoint  # noqa: E402
+from utils.config import read_config  # noqa: E402
 from utils.resume import newest  # noqa: E402
 
 
@@ -80,7 +81,7 @@ def until_trained(process: subprocess.Popen) -> None:
 
 def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float]) -> int:
     """Train, kill at most so often after `moment()` seconds of training, go on; the kills left."""
-    described = json.loads(path.read_text())
+    described = read_config(path)
     while True:
         process = start(path)
         until_trained(process)
