@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tools import compare_runs
 from utils.command import run
 from utils.image_io import read_image
-from utils.report.comparison import Counts, differences
+from utils.metrics.instance_scores import InstanceScores
+from utils.report.comparison import Counts, ImageScores, differences
 from utils.tables import write_csv
 
 
@@ -82,14 +84,11 @@ def runs(tmp_path) -> list[Path]:
     return [tmp_path / "one", tmp_path / "two"]
 
 
-def as_objects(folder: Path, sbd: list[float], ap: list[float | str] | None = None) -> None:
-    """An evaluation of objects: SBD and AP50 are means over images, F1 is not."""
-    ap = ap or list(sbd)
-    rows = [[f"i{i}", s, a, 0.5] for i, (s, a) in enumerate(zip(sbd, ap, strict=True))]
-    write_csv(folder / "images.csv", [["image", "SBD", "AP50", "F1"], *rows])
-    defined = [a for a in ap if a != "nan"]
-    means = {"SBD": sum(sbd) / len(sbd), "AP50": sum(defined) / len(defined), "F1": 0.7}
-    (folder / "scores.json").write_text(json.dumps(means))
+def as_objects(folder: Path, sbd: list[float], sq: list[float] | None = None) -> None:
+    """The scores of the images of a model of objects, as evaluate.py writes them."""
+    sq = sq or list(sbd)
+    rows = [[f"i{i}", *scores] for i, scores in enumerate(zip(sbd, sq, strict=True))]
+    write_csv(folder / "images.csv", [["image", "SBD", "SQ"], *rows])
 
 
 def compare(*words: str | Path) -> int:
@@ -110,30 +109,58 @@ def test_the_command(runs, tmp_path, capsys):
 
 
 def test_models_of_objects(tmp_path, capsys):
-    """Means over images, each over those that have the score; what is no such mean is left out."""
+    """Means over images, each over those that have the score."""
     for name, gain in (("one", 0.0), ("two", 0.25)):
         (tmp_path / name).mkdir()
-        as_objects(tmp_path / name, [0.25 + gain, 0.75], ["nan", 0.5 + gain])
+        as_objects(tmp_path / name, [0.25 + gain, 0.75], [math.nan, 0.5 + gain])
         write_csv(tmp_path / name / "metrics.csv", [["iteration", "SBD"], [10, 0.5 + gain]])
-    assert compare(tmp_path / "one", tmp_path / "two", "-o", tmp_path / "out") == 0
+    both = [tmp_path / "one", tmp_path / "two"]
+    assert compare(*both, "-o", tmp_path / "out") == 0
     with open(tmp_path / "out" / "differences_1.csv", newline="") as file:
-        heading, sbd, ap = csv.reader(file)
-    assert heading == ["score", "A", "B", "difference", "low", "high"]
-    # draws (2, 0), (1, 1), (0, 2) of images whose SBD gains 0.25 and 0, whose AP50 - and 0.25
+        heading, sbd, sq = csv.reader(file)
+    assert heading == ["score", "mean_A", "mean_B", "difference", "low", "high"]
+    # draws (2, 0), (1, 1), (0, 2) of images whose SBD gains 0.25 and 0, whose SQ - and 0.25
     assert sbd == ["SBD", "0.5", "0.625", "0.125", "0.0", "0.25"]
-    assert ap == ["AP50", "0.5", "0.75", "0.25", "0.25", "0.25"]
-    assert (tmp_path / "out" / "curves.png").is_file()  # of SBD
-    assert "SBD" in capsys.readouterr().out
+    assert sq == ["SQ", "0.5", "0.75", "0.25", "0.25", "0.25"]
+    assert compare(*both, "-o", tmp_path / "named", "--key", "SBD") == 0
+    drawn = [read_image(tmp_path / name / "curves.png") for name in ("out", "named")]
+    assert np.array_equal(*drawn)  # the first score is drawn
 
 
-@pytest.mark.parametrize("name", ["images.csv", "scores.json"])
-@pytest.mark.parametrize("content", ["", "{bad", "image,SBD\ni0,high\n"])
-def test_damaged_scores_of_objects(tmp_path, capsys, name, content):
-    as_objects(tmp_path, [0.5])
+def test_what_evaluate_writes_of_objects_can_be_compared(tmp_path):
+    """An image whose objects are all missed has no SQ, one without any has no recall."""
+    truth = torch.zeros(3, 8, 8, dtype=torch.int64)
+    truth[:2, :4], truth[1, 4:] = 1, 2
+    found = truth.clone()
+    found[0] = 0
+    rows = []
+    for image in range(3):
+        metric = InstanceScores(2, -1)
+        metric.update(found[image : image + 1], truth[image : image + 1])
+        scores = metric.compute()
+        rows.append([f"i{image}", *scores.values()])
+    assert any(math.isnan(value) for row in rows for value in row[1:])
+    write_csv(tmp_path / "images.csv", [["image", *scores], *rows])
+    assert compare(tmp_path, tmp_path, "-o", tmp_path / "out") == 0
+
+
+def test_one_image_gives_no_interval():
+    one = ImageScores(["a"], ["SBD"], np.array([[0.5]]))
+    other = ImageScores(["a"], ["SBD"], np.array([[0.75]]))
+    _, row = differences(one, other, resamples=5)
+    assert row[:4] == ["SBD", 0.5, 0.75, 0.25] and all(math.isnan(value) for value in row[4:])
+
+
+DAMAGED = ["", "{bad", "image,SBD\n", "image,SBD\ni0,high\n", "image,SBD\ni0\n", "image\ni0\n"]
+
+
+@pytest.mark.parametrize("name", ["images.csv", "class_counts.csv"])
+@pytest.mark.parametrize("content", [*DAMAGED, "image,SBD\ni0," + "9" * 200000])
+def test_damaged_scores(tmp_path, capsys, name, content):
     (tmp_path / name).write_text(content)
     assert compare(tmp_path, tmp_path, "-o", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert f"images.csv and scores.json of {tmp_path} cannot be read" in said
+    assert f"{tmp_path / name} cannot be read; score the model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_how_they_were_scored_is_compared_too(runs, tmp_path, capsys):
@@ -189,7 +216,7 @@ def test_damaged_metrics(runs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("spoil", ["images", "none", "objects", "single"])
+@pytest.mark.parametrize("spoil", ["images", "none", "objects", "metric", "single"])
 def test_refused(runs, tmp_path, capsys, spoil):
     path = runs[1] / "evaluation_val" / "class_counts.csv"
     if spoil == "images":
@@ -198,10 +225,16 @@ def test_refused(runs, tmp_path, capsys, spoil):
     elif spoil == "objects":
         path.unlink()
         as_objects(path.parent, [0.5])
-        says = "one model gives classes and the other objects"
+        says = "holds counts of classes in each image, the other scores of each image"
+    elif spoil == "metric":
+        for folder, scores in zip(runs, (["MaxF"], ["SBD", "SQ"]), strict=True):
+            (folder / "evaluation_val" / "class_counts.csv").unlink()
+            rows = [["image", *scores], ["i0", *(0.5 for _ in scores)]]
+            write_csv(folder / "evaluation_val" / "images.csv", rows)
+        says = "different scores: the first metric of their configs is not the same (1 and 2)"
     elif spoil == "none":
         path.unlink()
-        says = "holds no scores of val; python evaluate.py --model"
+        says = "holds no scores of the images of val; python evaluate.py --model"
     else:
         runs.pop()
         says = "give two runs or more"

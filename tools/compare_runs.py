@@ -44,7 +44,7 @@ def evaluation_of(folder: Path, split: str) -> Path:
         if (place / "images.csv").is_file() or (place / "class_counts.csv").is_file():
             return place
     raise UserError(
-        f"{folder} holds no scores of {split}; python evaluate.py --model "
+        f"{folder} holds no scores of the images of {split}; python evaluate.py --model "
         f"{folder / 'best_model.pth'} --output {inside} makes them"
     )
 
@@ -174,7 +174,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("runs", nargs="+", type=Path, help="folders of runs or of evaluations, the first is A")
-    add("--key", help="column of metrics.csv to draw (Mean_IoU; of objects the first score)")
+    add("--key", help="column of metrics.csv to draw (Mean_IoU, or the metric's first score)")
     add("--split", default="val", help="evaluation inside a run's folder (val)")
     add("--resamples", type=at_least(1), default=2000, help="draws of the bootstrap (2000)")
     add("-o", "--output", type=Path, default=Path("comparison"), help="folder (comparison)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -20,14 +19,18 @@ class Evaluation(Protocol):
 
     Attributes:
         of: What the rows are, "class" or "score".
-        columns: Titles of the two scores of a row.
-        main: The score of metrics.csv that its curve is drawn of.
+        columns: Titles of the two values of a row.
+        known: What is known of each image.
+        unlike: What is wrong where two evaluations have other rows.
+        main: The column of metrics.csv to draw.
         images: Names, in order.
-        rows: Likewise.
+        rows: Names, in order.
     """
 
     of: ClassVar[str]
     columns: ClassVar[tuple[str, str]]
+    known: ClassVar[str]
+    unlike: ClassVar[str]
     main: str
     images: list[str]
     rows: list[str]
@@ -48,6 +51,8 @@ class Counts:
 
     of: ClassVar[str] = "class"
     columns: ClassVar[tuple[str, str]] = ("IoU_A", "IoU_B")
+    known: ClassVar[str] = "counts of classes in each image"
+    unlike: ClassVar[str] = "classes"
     main: ClassVar[str] = "Mean_IoU"
 
     images: list[str]
@@ -68,7 +73,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Scores of an evaluation of objects that are means over images.
+    """What each image of an evaluation scores by itself, where no counts of classes are known.
 
     Attributes:
         images: Names, in order.
@@ -77,7 +82,9 @@ class ImageScores:
     """
 
     of: ClassVar[str] = "score"
-    columns: ClassVar[tuple[str, str]] = ("A", "B")
+    columns: ClassVar[tuple[str, str]] = ("mean_A", "mean_B")
+    known: ClassVar[str] = "scores of each image"
+    unlike: ClassVar[str] = "scores: the first metric of their configs is not the same"
 
     images: list[str]
     rows: list[str]
@@ -88,7 +95,7 @@ class ImageScores:
         return self.rows[0]
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
-        """Each score's mean over the chosen images that have it."""
+        """Each score's mean over the chosen images that have it; NaN where none has."""
         defined = ~np.isnan(self.values)
         with np.errstate(invalid="ignore"):
             return weights @ np.where(defined, self.values, 0) / (weights @ defined)
@@ -102,71 +109,52 @@ def nanmean(values: np.ndarray) -> np.ndarray:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """What evaluate.py wrote into a folder.
+    """What evaluate.py wrote into a folder: counts of classes, or scores of each image.
 
     Raises:
         UserError: If a file is damaged.
     """
-    classes = (folder / "class_counts.csv").is_file()
-    return read_counts(folder) if classes else read_image_scores(folder)
-
-
-def read_counts(folder: Path) -> Counts:
-    """The counts of each image of a model of classes.
-
-    Raises:
-        UserError: If there are none.
-    """
-    path = folder / "class_counts.csv"
+    name, read = "class_counts.csv", counts_of
+    if not (folder / name).is_file():
+        name, read = "images.csv", image_scores_of
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        images = list(dict.fromkeys(row["image"] for row in rows))
-        classes = list(dict.fromkeys(row["class"] for row in rows))
-        values = [[int(row[key]) for key in ("hits", "truth", "found")] for row in rows]
-        table = np.array(values, np.float64).reshape(len(images), len(classes), 3)
-    except (OSError, KeyError, ValueError) as error:
+        with open(folder / name, newline="") as file:
+            heading, *rows = csv.reader(file)
+        if not rows or any(len(row) != len(heading) for row in rows):
+            raise ValueError("no table")
+        return read(heading, rows)
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(
-            f"{path} cannot be read; evaluate.py writes it for a model of classes"
+            f"{folder / name} cannot be read; score the model again with evaluate.py --overwrite"
         ) from error
+
+
+def counts_of(heading: list[str], rows: list[list[str]]) -> Counts:
+    """Of the table class_counts.csv."""
+    image, name, *keys = (
+        heading.index(key) for key in ("image", "class", "hits", "truth", "found")
+    )
+    images = list(dict.fromkeys(row[image] for row in rows))
+    classes = list(dict.fromkeys(row[name] for row in rows))
+    values = [[int(row[key]) for key in keys] for row in rows]
+    table = np.array(values, np.float64).reshape(len(images), len(classes), 3)
     return Counts(images, classes, table)
 
 
-def read_image_scores(folder: Path) -> ImageScores:
-    """The scores of each image of a model of objects, those whose mean is the split's score.
-
-    Others, such as a precision over all objects of the split, do not follow from those of images.
-
-    Raises:
-        UserError: If there are none.
-    """
-    try:
-        with open(folder / "images.csv", newline="") as file:
-            names, *rows = csv.reader(file)
-        values = np.array([row[1:] for row in rows], np.float64)
-        total = {**json.loads((folder / "scores.json").read_text())}
-        mean = nanmean(values.T)
-        kept = [
-            index
-            for index, name in enumerate(names[1:])
-            if total.get(name) is not None and np.isclose(mean[index], total[name], atol=1e-6)
-        ]
-        if not kept:
-            raise ValueError("no mean over images")
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"images.csv and scores.json of {folder} cannot be read; score the model again with "
-            "evaluate.py --overwrite"
-        ) from error
-    images = [row[0] for row in rows]
-    return ImageScores(images, [names[1 + index] for index in kept], values[:, kept])
+def image_scores_of(heading: list[str], rows: list[list[str]]) -> ImageScores:
+    """Of the table images.csv, in which a cell is empty where a score is not defined."""
+    values = [[float(cell) if cell else np.nan for cell in row[1:]] for row in rows]
+    if len(heading) < 2:
+        raise ValueError("no scores")
+    return ImageScores([row[0] for row in rows], heading[1:], np.array(values))
 
 
 def differences(a: Evaluation, b: Evaluation, resamples: int = 2000, seed: int = 0) -> list[list]:
     """A table: of each class, or score, that of both, the difference and its interval.
 
     The interval is a paired bootstrap over images: both evaluations are scored on the same images,
-    drawn with replacement, again and again.
+    drawn with replacement, again and again. Draws in which a class or score is defined nowhere do
+    not count. One image gives no interval.
 
     Args:
         a, b: Evaluations of the same images, with the same rows.
@@ -177,19 +165,23 @@ def differences(a: Evaluation, b: Evaluation, resamples: int = 2000, seed: int =
         UserError: If images or rows differ.
     """
     if a.of != b.of:
-        raise UserError("one model gives classes and the other objects; they have no common score")
-    several = {"class": "classes", "score": "scores"}[a.of]
-    for what, ours, theirs in (("images", a.images, b.images), (several, a.rows, b.rows)):
+        raise UserError(
+            f"the first evaluation holds {a.known}, the other {b.known}; models with the same "
+            "metric can be compared"
+        )
+    for what, ours, theirs in (("images", a.images, b.images), (a.unlike, a.rows, b.rows)):
         if ours != theirs:
             raise UserError(
                 f"the evaluations are of different {what} ({len(ours)} and {len(theirs)}); "
-                "score both models on the same split with evaluate.py"
+                "score both models on the same split, by the same metric, with evaluate.py"
             )
     count = len(a.images)
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
     once = np.ones((1, count))
     before, after = a.scores(once)[0], b.scores(once)[0]
     change = b.scores(draws) - a.scores(draws)
+    if count == 1:
+        change = np.full_like(change, np.nan)
     tail = (100 - SHARE) / 2
     low, high = nanpercentiles(change, (tail, 100 - tail))
     rows = zip(a.rows, before, after, after - before, low, high, strict=True)
