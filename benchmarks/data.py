@@ -14,7 +14,8 @@ a large copy measured here.
 disk: the same recipe on Cityscapes files, without a cache and with one that is filled.
 
 workers: the memory that the workers of a loader hold for themselves (unique set size, from /proc)
-after each of four passes over generated entries, as we keep them and as a list of objects.
+after each pass over generated entries (four, or --passes), as we keep them and as a list of
+objects.
 
 --picture writes a picture of one shrinking three ways: ours, resize then rotate, a bare warp.
 """
@@ -146,7 +147,7 @@ def private_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
-def of_workers(_: argparse.Namespace) -> None:
+def of_workers(args: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more than cores: meant so
     for kind in ("arrays", "objects"):
         for workers in (1, 4, 8):
@@ -155,7 +156,7 @@ def of_workers(_: argparse.Namespace) -> None:
                 dataset.entries = list(dataset.entries)
             loader = BaseDataLoader(dataset, 100, shuffle=True, num_workers=workers)
             found = []
-            for _ in range(4):
+            for _ in range(args.passes):
                 for _ in loader:
                     pass
                 held = [private_bytes(child.pid) for child in multiprocessing.active_children()]
@@ -201,6 +202,7 @@ def parse() -> argparse.Namespace:
     add("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     add("--images", type=int, default=20, help="in a round")
     add("--rounds", type=int, default=7)
+    add("--passes", type=int, default=4, help="of the workers over their entries")
     add("--data", default="../shared/data/cityscapes_mini", help="Cityscapes' root folder")
     add("--picture", type=Path, help="write the picture and do nothing else")
     return parser.parse_args()
