@@ -85,7 +85,7 @@ def cluster_file(job: Job) -> Done:
         name: torch.from_numpy(read_map(job.path, SAVED_AS[name], "E, H, W"))[None].to(job.device)
         for name in labeler.reads()
     }
-    size = tuple(outputs["out"].shape[2:])
+    size = tuple(outputs[labeler.output].shape[2:])
     mask = truth = None
     if job.semantic is not None:
         mask = read_foreground(job.semantic, options.ds_name, options.things_class)

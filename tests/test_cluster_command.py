@@ -186,6 +186,13 @@ def test_what_the_user_can_mend(folder, monkeypatch, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+def test_the_moving_average_alone(folder):
+    assert call(folder, "--clustering", "ms") == 0
+    found = first(folder)
+    assert call(folder, "--clustering", "ms", "--set", "output=teacher") == 0
+    assert np.array_equal(first(folder), found)  # both embeddings of a file are the same here
+
+
 def test_one_network_only(folder, capsys):
     path = folder / "emb" / "a_predictions.h5"
     write_embeddings(path, np.zeros((40, 48, 3), np.uint8), {"embeddings1": example()[0]})
