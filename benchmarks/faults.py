@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,11 @@ def until_trained(process: subprocess.Popen) -> None:
             return
 
 
-def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float]) -> int:
-    """Train, kill at most so often after `moment()` seconds of training, go on; the kills left."""
+def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float], length: int) -> int:
+    """Train, kill at most so often after `moment()` seconds of training, go on; the kills left.
+
+    A kill after the last of the run's `length` batches was saved is not counted.
+    """
     described = read_config(path)
     while True:
         process = start(path)
@@ -90,8 +94,8 @@ def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float]) 
         except subprocess.TimeoutExpired:
             process.send_signal(signal.Signals[f"SIG{how}"])
             process.communicate()
-            kills -= 1
             found, state = newest(described)
+            kills -= found is None or state["iteration"] < length
             where = f"{found.name} at {state['iteration']}" if found else "the beginning"
             print(f"{described['name']}: goes on from {where}, {kills} kills left", flush=True)
             continue
@@ -149,7 +153,8 @@ def main(args: argparse.Namespace) -> int:
         while left:
             number += 1
             run = f"broken{number}"
-            left = train_to_end(write(run), left, args.signal, lambda: rng.uniform(0, seconds / 4))
+            moment = partial(rng.uniform, 0, seconds / 4)
+            left = train_to_end(write(run), left, args.signal, moment, whole["iteration"])
             found = differences(whole, result(folder, run))
             failed |= bool(found)
             print(f"{run}: different: " + (", ".join(found) or "nothing"), flush=True)

@@ -108,7 +108,7 @@ def test_the_command(runs, tmp_path, capsys):
     assert read_image(tmp_path / "out" / "curves.png").shape == (550, 880, 3)
 
 
-def test_models_of_objects(tmp_path, capsys):
+def test_models_of_objects(tmp_path):
     """Means over images, each over those that have the score."""
     for name, gain in (("one", 0.0), ("two", 0.25)):
         (tmp_path / name).mkdir()
