@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -96,6 +98,8 @@ class BaseDataLoader(DataLoader):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # or each new iterator would draw from the model's numbers
         )
+        if num_workers:  # at exit multiprocessing sends SIGTERM, which workers outlive
+            atexit.register(end_workers, weakref.ref(self))
 
     def __iter__(self) -> Iterator[Any]:
         skipped: list[str] = []
@@ -179,6 +183,13 @@ class Guarded(Watched):
             if not isinstance(item, UserError):
                 return Skipped(problem, item)
         return item  # so many in a row are no accident
+
+
+def end_workers(loader: weakref.ref) -> None:
+    """End the workers of a loader that still has some, as torch does when it is collected."""
+    iterator = getattr(loader(), "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
 
 
 def quiet_worker(_: int) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from layouts import LAYOUTS, camvid, lines
 from PIL import Image
+from processes import ROOT
 
-from base.base_dataloader import BaseDataLoader
+from base.base_dataloader import GRACE, BaseDataLoader
 from base.samplers import EpochSampler
 from dataloaders import DATASETS, Folder, make_dataset, make_loader
 from dataloaders.check import check_dataset
@@ -307,6 +312,23 @@ def test_workers_change_nothing():
     alone, many = list(loader(0)), list(loader(2))
     assert [b["name"] for b in alone] == [b["name"] for b in many]
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(alone, many, strict=True))
+
+
+def test_workers_end_with_a_script():
+    """At exit multiprocessing sends SIGTERM, after which a worker of ours goes on for a while."""
+    script = """
+import time
+from base.base_dataloader import BaseDataLoader
+from dataloaders import DATASETS
+
+dataset = DATASETS.build({"type": "Shapes", "args": {"length": 4, "size": 32}})
+loader = BaseDataLoader(dataset, num_workers=1)
+assert len(list(loader)) == 4
+print(time.time())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.time() - float(done.stdout) < GRACE
 
 
 def test_epochs_differ_and_positions_resume():

@@ -136,7 +136,8 @@ def test_the_command_prints_the_known_figure_within_80_columns():
         (("--arch", "UNett"), "unknown 'UNett'; did you mean 'UNet'"),
         (("--arch", "UNet", "--input-size", "512"), "write channels,height,width"),
         (("--arch", "UNet", "--input-size", "3,8,8"), "height and width are at least 64"),
-        (("--arch", "UNet", "--depth", "0"), "both are at least 1"),
+        (("--arch", "UNet", "--depth", "0"), "--depth 0: at least 1 is needed"),
+        (("--arch", "UNet", "--classes", "-1"), "--classes -1: at least 1 is needed"),
     ],
 )
 def test_bad_input(words, message):

@@ -38,8 +38,10 @@ def main(args: argparse.Namespace) -> None:
         check_section(config["arch"], "model", "arch")
     section = untrained(MODELS.resolve(config["arch"]))
     size = parse_size(args.input_size)
-    if min(args.depth, args.classes or 1) < 1:
-        raise UserError(f"--classes {args.classes} --depth {args.depth}: both are at least 1")
+    for option in ("classes", "depth"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise UserError(f"--{option} {value}: at least 1 is needed")
     if size[0] != 3:
         section["args"].setdefault("in_channels", size[0])
     channels = output_channels(config, args.classes)
