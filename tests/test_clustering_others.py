@@ -74,6 +74,18 @@ def test_a_bridge_links_for_dbscan_and_not_for_density():
     assert parted.tolist()[:60] in ([0] * 30 + [1] * 30, [1] * 30 + [0] * 30)
 
 
+def test_a_hill_needs_core_size_pixels_around_its_top():
+    """A cluster of thirty windows, 120 pixels, and thirty in a row, five to a delta_var: 20."""
+    blob = 0.1 * torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    row = torch.stack([3 + torch.arange(30) / 5, torch.zeros(30)], 1)
+    points, weights = torch.cat([blob, row]), torch.ones(60, dtype=torch.int64)
+    for args in ({"min_size": 40}, {"min_size": 200, "core_size": 20}):
+        assert LABELERS["Density"](**args).cluster_points(points, weights).min() == 0
+    for args in ({"min_size": 42}, {"min_size": 0, "core_size": 21}):
+        found = LABELERS["Density"](**args).cluster_points(points, weights)
+        assert found.tolist() == [0] * 30 + [-1] * 30
+
+
 def test_hdbscan_parts_what_a_bridge_links_unless_epsilon_says_otherwise():
     """Two clusters with fifty border pixels between them, and a third far away."""
     blob = 0.1 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
@@ -159,6 +171,7 @@ def test_consistency_drops_what_the_teacher_does_not_part():
         ("MeanShiftPlus", {"delta_var": 2}, "delta_dist is 2.0 and the bandwidth 2; modes within"),
         ("MeanShiftPlus", {"bandwidth": 3}, "bandwidth 3; .* raise delta_dist, or take MeanShift"),
         ("Density", {"saddle": -1}, "saddle is -1; it goes from 0 to 1"),
+        ("Density", {"core_size": -1}, "core_size is -1; it must not be negative"),
         ("DBSCAN", {"eps": 0}, "eps is 0; it must be above 0"),
         ("DBSCAN", {"min_samples": 0}, "min_samples is 0; one or more are needed"),
         ("HDBSCAN", {"epsilon": -1}, "epsilon is -1; 0 is the least"),

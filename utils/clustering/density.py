@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.clustering.labeler import LABELERS
 from utils.clustering.sample_labeler import SampleLabeler
+from utils.clustering.windows import STRIDE
 
 
 @LABELERS.register
@@ -21,24 +22,30 @@ class Density(SampleLabeler):
     delta_var. Each climbs to the densest one within delta_var; who meets on a top is one
     cluster. Two tops are one cluster too where a way between them never falls below `saddle` times
     the lower one. Few windows on a border are a low saddle, where single linkage, and so HDBSCAN,
-    sees a bridge.
+    sees a bridge. A hill is a cluster where core_size pixels of such ground lie within delta_var of
+    its top: between objects, and where the loss asks for nothing, an embedding stays nowhere.
 
     Chazal et al., Persistence-based clustering in Riemannian manifolds, 2013 (not on arXiv). There
     the difference of top and saddle decides, here their ratio: objects differ in size.
 
     Args:
         saddle: 0 to 1; the lower, the more tops are one cluster.
+        core_size: Pixels of homogeneous ground around a top, at least; half of min_size by default.
+            More, up to twice min_size, keeps ground without annotation from breaking into objects.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
-        ValueError: If saddle is outside of 0 to 1, delta_var is not above 0, or an argument of all
-            labelers of embeddings is refused.
+        ValueError: If saddle is outside of 0 to 1, core_size is below 0, delta_var is not above 0,
+            or an argument of all labelers of embeddings is refused.
     """
 
     saddle: float = 0.5
+    core_size: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.core_size is not None and self.core_size < 0:
+            raise ValueError(f"core_size is {self.core_size}; it must not be negative")
         if not 0 <= self.saddle <= 1:
             raise ValueError(f"saddle is {self.saddle}; it goes from 0 to 1")
 
@@ -46,11 +53,13 @@ class Density(SampleLabeler):
         close = torch.cdist(points, points) < self.delta_var
         density = (close * weights).sum(1)
         order = density.argsort(descending=True, stable=True)
-        tops = hills(
-            density[order].cpu().numpy(), close[order][:, order].cpu().numpy(), self.saddle
-        )
+        density = density[order].cpu().numpy()
+        top = hills(density, close[order][:, order].cpu().numpy(), self.saddle)
+        names = np.unique(top, return_inverse=True)[1]
+        core_size = self.min_size / 2 if self.core_size is None else self.core_size
+        names[density[top] * STRIDE**2 < core_size] = -1
         labels = torch.empty_like(order)
-        labels[order] = torch.from_numpy(np.unique(tops, return_inverse=True)[1]).to(order.device)
+        labels[order] = torch.from_numpy(names).to(order.device)
         return labels
 
 
