@@ -52,6 +52,19 @@ def test_merging_on_an_image():
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("name", ["MeanShift", "MeanShiftPlus", "Density", "DBSCAN"])
+def test_pixels_of_a_border_go_to_the_nearest_or_to_the_background(name):
+    """Six columns from one object's embedding to the other's; those in the middle are like none."""
+    across = torch.cat([torch.zeros(20), torch.linspace(0, 4, 8)[1:-1], torch.full((20,), 4.0)])
+    embedding = torch.stack([across, torch.zeros(46)])[None, :, None].expand(1, 2, 24, 46)
+    mask = torch.ones(1, 24, 46, dtype=torch.bool)
+    nearest = label(name, {"out": embedding}, mask)
+    assert torch.equal(nearest[0, 0].bincount(), torch.tensor([0, 23, 23]))
+    left = label(name, {"out": embedding}, mask, border="background")
+    assert (left[..., 21:25] == 0).all() and (left[..., :20] == left[..., :1]).all()
+    assert torch.equal(left[left > 0], nearest[left > 0])
+
+
 def test_hills_by_hand():
     """Points on a line; tops 9 and 8 with a saddle of 3 between them, which is below 8 / 2."""
     density = np.array([9, 8, 5, 5, 3])

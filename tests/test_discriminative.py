@@ -109,6 +109,19 @@ def test_by_hand():
     assert terms["norm"].item() == 1.0  # the mean of 0 and 2
 
 
+def test_background_weight_by_hand():
+    """The pixels above, two of them background: pulls of 0.25, and of three times 0.25."""
+    prediction = torch.zeros(2, 2, 1, 4, dtype=torch.float64)
+    prediction[:, 0, 0] = torch.tensor([-1.0, 1.0, 1.0, 3.0])
+    target = torch.tensor([[[1, 1, 0, 0]], [[1, 1, 2, 2]]])
+    plain, heavy = (build(2, background_weight=w) for w in (1.0, 3.0))
+    first, second = prediction.split(1), target.split(1)
+    assert heavy.terms(first[0], second[0])["pull"].item() == (3 * 0.25 + 0.25) / 2
+    assert heavy.terms(first[1], second[1])["pull"].item() == 0.25  # no background there
+    for name in ("push", "norm"):
+        assert heavy.terms(prediction, target)[name] == plain.terms(prediction, target)[name]
+
+
 def test_factors_scale_their_terms():
     prediction, target = example()
     one = build(gamma=1.0, background="push").terms(prediction, target)
@@ -259,6 +272,8 @@ def test_a_sum_over_pixels_keeps_both_gradients(far):
         ({"aux_weight": float("nan")}, "aux_weight is nan; a finite number is needed"),
         ({"gamma": -1}, "gamma is -1; it must not be negative"),
         ({"norm": 1, "background": "push"}, 'background "push" measures with norm 2'),
+        ({"background_weight": -1}, "background_weight is -1; it must not be negative"),
+        ({"background_weight": 20, "background": "ignore"}, "is 20, and background is .ignore."),
     ],
 )
 def test_bad_arguments(args, message):

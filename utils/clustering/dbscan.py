@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.clustering.ground_labeler import refuse_not_positive
 from utils.clustering.labeler import LABELERS
-from utils.clustering.mean_shift import refuse_not_positive
 from utils.clustering.sample_labeler import SampleLabeler
 
 

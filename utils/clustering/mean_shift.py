@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.checks import finite
 from utils.clustering.borders import is_object
-from utils.clustering.embedding_labeler import EmbeddingLabeler
+from utils.clustering.ground_labeler import GroundLabeler, refuse_not_positive
 from utils.clustering.labeler import LABELERS
 from utils.clustering.spread import nearest_point, onto_image, owner_of
 from utils.clustering.windows import homogeneous_windows
@@ -24,22 +23,19 @@ ITERATIONS = 100
 
 @LABELERS.register
 @dataclass(kw_only=True, eq=False)
-class MeanShift(EmbeddingLabeler):
+class MeanShift(GroundLabeler):
     """Mean shift over a sample of homogeneous ground, then every pixel to the nearest mode.
 
     Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
     arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
     against itself, by matrix products. Windows that no mode explains are sampled again, so small
     objects are found too. A mode between two others in the embedding, with few of its pixels on
-    homogeneous ground, is a border's and no object. Pixels farther than the bandwidth from every
-    mode go to the nearest object in the image.
+    homogeneous ground, is a border's and no object.
 
     Args:
-        delta_var: Radius of an instance in the embedding; a discriminative loss tells its own.
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
             it is not given. Modes within it of each other are one.
         kernel: "flat", or "gaussian", slower, for instances of uneven density.
-        seed: Of the sample.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
@@ -47,14 +43,12 @@ class MeanShift(EmbeddingLabeler):
             labelers of embeddings is refused.
     """
 
-    delta_var: float = 0.5
     bandwidth: float | None = None
     kernel: Literal["flat", "gaussian"] = "flat"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_not_positive(delta_var=self.delta_var, bandwidth=self.bandwidth)
+        refuse_not_positive(bandwidth=self.bandwidth)
 
     @property
     def radius(self) -> float:
@@ -71,7 +65,7 @@ class MeanShift(EmbeddingLabeler):
         owned = owned * is_object(windows, modes, own, owned, self.radius)[owned]
         sizes = owned.bincount(minlength=len(modes) + 1)[1:]
         objects = torch.cat([own.new_zeros(1), self.objects(modes, sizes)])
-        return onto_image(objects[owned], foreground, ground)
+        return onto_image(objects[owned], foreground, ground, self.border)
 
     def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
         """The object of each of the modes (K, E), from 1; sizes (K,) are their pixels."""
@@ -132,10 +126,3 @@ def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:
             taken.append(place)
             free &= ~close[place]
     return order[torch.tensor(taken, dtype=torch.int64, device=order.device)]
-
-
-def refuse_not_positive(**values: float | None) -> None:
-    finite(**values)
-    for name, value in values.items():
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} is {value}; it must be above 0")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.clustering.ground_labeler import refuse_not_positive
 from utils.clustering.labeler import LABELERS
-from utils.clustering.mean_shift import MeanShift, refuse_not_positive
+from utils.clustering.mean_shift import MeanShift
 
 
 @LABELERS.register

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.clustering.borders import is_object
-from utils.clustering.embedding_labeler import EmbeddingLabeler
-from utils.clustering.mean_shift import refuse_not_positive
+from utils.clustering.ground_labeler import GroundLabeler
 from utils.clustering.spread import nearest_point, onto_image, owner_of
 from utils.clustering.windows import homogeneous_windows
 
@@ -20,25 +19,14 @@ SPOKESMEN = 16  # of a cluster: a pixel takes the cluster of the nearest
 
 
 @dataclass(kw_only=True, eq=False)
-class SampleLabeler(EmbeddingLabeler):
+class SampleLabeler(GroundLabeler):
     """A clustering of a sample of 3x3 windows that no border runs through.
 
     Windows farther than delta_var from the sample are sampled as well, so that small objects take
     part; each of the sample weighs as many windows as it is the nearest of. Every pixel goes to the
-    cluster of the nearest sampled window; those farther than delta_var from all lie on borders, and
-    go to the nearest object in the image. A subclass writes `cluster_points`.
-
-    Args:
-        delta_var: Radius of an instance in the embedding; a discriminative loss tells its own.
-        seed: Of the sample.
+    cluster of the nearest sampled window; those farther than delta_var from all lie on borders. A
+    subclass writes `cluster_points`.
     """
-
-    delta_var: float = 0.5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_not_positive(delta_var=self.delta_var)
 
     @abstractmethod
     def cluster_points(self, points: Tensor, weights: Tensor) -> Tensor:
@@ -60,7 +48,7 @@ class SampleLabeler(EmbeddingLabeler):
         points, owners = points[speak], found[speak] + 1
         owned = owner_of(embedding[:, foreground], points, owners, self.delta_var)
         owned = owned * is_object(windows, points, owners, owned, self.delta_var)[owned]
-        return onto_image(owned, foreground, ground)
+        return onto_image(owned, foreground, ground, self.border)
 
     def _sample(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Points (N, E) and how many of the windows each stands for (N,)."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from utils.clustering.embedding_labeler import check_size, embedding_of
+from utils.clustering.ground_labeler import refuse_not_positive
 from utils.clustering.labeler import LABELERS, Labeler
-from utils.clustering.mean_shift import refuse_not_positive
 from utils.clustering.spread import nearest_point
 from utils.errors import UserError
 

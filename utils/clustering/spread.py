@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,21 +39,25 @@ def owner_of(pixels: Tensor, points: Tensor, owners: Tensor, reach: float) -> Te
     return owners[nearest].masked_fill(distance >= reach, 0)
 
 
-def onto_image(owned: Tensor, foreground: Tensor, ground: Tensor) -> Tensor:
-    """Owners of the foreground's pixels (P,) as labels (H, W); none of them stays 0.
+def onto_image(
+    owned: Tensor, foreground: Tensor, ground: Tensor, border: Literal["nearest", "background"]
+) -> Tensor:
+    """Owners of the foreground's pixels (P,) as labels (H, W).
 
     Between two objects lie pixels whose embedding is between those of the two: near to none, or by
-    chance to a third object, which has no ground here. They take the label of the nearest pixel of
-    the image that has one.
+    chance to a third object, which has no ground here.
 
     Args:
         owned: 0 for none.
         foreground: (H, W) bool.
         ground: Windows (h, w) bool on homogeneous ground.
+        border: What such pixels take: the label of the nearest one in the image, or 0.
     """
     labels = torch.zeros_like(foreground, dtype=torch.int64)
     labels[foreground] = owned
     labels = labels.masked_fill(~has_ground_near(labels, ground), 0)
+    if border == "background":
+        return labels
     return fill(labels, foreground & (labels == 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from base.base_loss import LOSSES, BaseLoss
@@ -44,6 +45,8 @@ class Discriminative(BaseLoss):
         background: Label 0 is "instance", one like the others; "ignore", no pixels that count; or
             "push", pixels that every mean pushes away, by the mean over means and pixels of
             max(0, delta_dist - ||x - mu||)^2 as the term `background`.
+        background_weight: Factor on the pull of label 0 where it is an instance; it has most pixels
+            and one share of the mean. 20 or more for small objects that come out with a rim.
         per_class: Only instances of one class push each other; reads the target "semantic" too. An
             instance's class is that of most of its pixels.
         aux_weight: Factor on the auxiliary head's terms.
@@ -52,7 +55,8 @@ class Discriminative(BaseLoss):
         -> {"pull": scalar, "push": scalar, "norm": scalar}.
     Raises:
         ValueError: If embedding_dim is below 2, a delta or factor is negative or not finite,
-            delta_dist is not above delta_var, or "push" is asked for with norm 1.
+            delta_dist is not above delta_var, "push" is asked for with norm 1, or a
+            background_weight with another background than "instance".
         UserError: From a step on the CPU, if an id is negative and not ignored.
     """
 
@@ -73,6 +77,7 @@ class Discriminative(BaseLoss):
         gamma: float = 0.001,
         norm: Literal[1, 2] = 2,
         background: Literal["instance", "ignore", "push"] = "instance",
+        background_weight: float = 1.0,
         per_class: bool = False,
         aux_weight: float = 0.4,
     ):
@@ -82,6 +87,7 @@ class Discriminative(BaseLoss):
                 f"embedding_dim is {embedding_dim}; instances keep apart in 2 channels or more"
             )
         factors = {"delta_var": delta_var, "alpha": alpha, "beta": beta, "gamma": gamma}
+        factors["background_weight"] = background_weight
         finite(delta_dist=delta_dist, **factors)
         for name, value in factors.items():
             if value < 0:
@@ -91,12 +97,17 @@ class Discriminative(BaseLoss):
                 f"delta_dist is {delta_dist} and delta_var {delta_var}; with delta_dist not above "
                 "delta_var two instances overlap however well they are learnt: raise delta_dist"
             )
+        if background_weight != 1 and background != "instance":
+            raise ValueError(
+                f'background_weight is {background_weight}, and background is "{background}", '
+                'which has no pull; set background to "instance", or leave the weight out'
+            )
         if background == "push" and norm == 1:
             raise ValueError('background "push" measures with norm 2; leave norm at 2')
         self.out_channels = embedding_dim
         self.delta_var, self.delta_dist, self.norm = delta_var, delta_dist, norm
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        self.background = background
+        self.background, self.background_weight = background, background_weight
         self.maps = ("semantic",) if per_class else ()
 
     def terms(
@@ -130,6 +141,7 @@ class Discriminative(BaseLoss):
         """
         present = instances.present
         means, pull = means_and_pull(x, instances, self.delta_var, self.norm)
+        pull = torch.where(instances.is_background, self.background_weight * pull, pull)
         pairs = present[:, :, None] & present[:, None]
         if classes is not None:
             pairs = pairs & (classes[:, :, None] == classes[:, None])
