@@ -15,12 +15,12 @@ from utils import checkpoint
 from utils.errors import UserError
 
 
-def poison(monkeypatch, at: int) -> None:
-    """Let the images of one batch be infinite."""
+def poison(monkeypatch, *at: int) -> None:
+    """Let the images of these batches be infinite."""
     step = TRAINERS["Trainer"].step
 
     def poisoned(self, batch):
-        if self.iteration + 1 == at:
+        if self.iteration + 1 in at:
             batch["image"] = batch["image"] * math.inf
         return step(self, batch)
 
@@ -120,6 +120,14 @@ def test_a_group_with_a_batch_that_is_not_finite_is_left_out(
     assert state["ema"]["updates"] == state["lr_scheduler"]["step"] == 2
     assert all(w.isfinite().all() for w in state["state_dict"].values())
     assert capsys.readouterr().out.count("skipped (1 so far)") == state["report"]["skipped"] == 1
+
+
+def test_an_epoch_of_skipped_steps_has_no_loss(run, tmp_path, monkeypatch, capsys):
+    run["trainer"]["on_nan"] = "skip"
+    poison(monkeypatch, 5, 6, 7, 8)
+    train_run(run, tmp_path)
+    said = capsys.readouterr().out
+    assert "epoch 2/3: loss -, 0.0 img/s" in said and "epoch 3/3: loss -" not in said
 
 
 def test_a_skipped_step_has_no_point(run, tmp_path, monkeypatch):

@@ -558,6 +558,12 @@ def test_torchs_own_refusals_are_users_errors():
         make_optimizer({"type": "SGD", "args": {"lr": -1.0}}, unet())
 
 
+def test_a_rate_beyond_float32_is_refused():
+    """It would end the first update in torch's own error."""
+    with pytest.raises(UserError, match=r"AdamW: lr is 1e\+38, .* too large .* at most 1e\+30"):
+        make_optimizer({"type": "AdamW", "args": {"lr": 1e38}}, unet())
+
+
 def test_layer_decay_falls_stage_by_stage():
     """A ResNet has five stages; the decoder keeps the rate."""
     model = unet()

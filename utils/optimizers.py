@@ -38,6 +38,8 @@ UNFIT = (Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam, getattr(torch.opt
 
 FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # on GPUs
 
+HUGE = 1e30  # Adam's first update divides the rate by 0.1, and float32 ends at 3.4e38
+
 for _, cls in inspect.getmembers(torch.optim, inspect.isclass):
     if issubclass(cls, Optimizer) and cls not in UNFIT:
         OPTIMIZERS.register(cls)
@@ -53,7 +55,8 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
             for norms and biases that are spared.
 
     Raises:
-        UserError: If an argument is refused, or the encoder has no stages for a layer_decay.
+        UserError: If an argument is refused or beyond float32, or the encoder has no stages for a
+            layer_decay.
     """
     check_options(section)
     groups = model.parameter_groups()
@@ -76,9 +79,22 @@ def make_optimizer(section: dict, model: BaseModel) -> Optimizer:
         args = section.get("args", {})
         on = {parameter.device.type for group in groups.values() for parameter in group}
         spec = {"type": section["type"], "args": fused(OPTIMIZERS[section["type"]], args, on)}
-        return OPTIMIZERS.build(spec, params=listed)
+        optimizer = OPTIMIZERS.build(spec, params=listed)
     except RuntimeError as error:  # arguments that exclude each other
         raise UserError(f"optimizer {section['type']}: {error}") from error
+    refuse_huge(section["type"], optimizer)
+    return optimizer
+
+
+def refuse_huge(name: str, optimizer: Optimizer) -> None:
+    """Refuse settings of which an update would make numbers beyond float32."""
+    for group in optimizer.param_groups:
+        for key, value in group.items():
+            if isinstance(value, float) and abs(value) > HUGE:
+                raise UserError(
+                    f"optimizer {name}: {key} is {value:g}, which is too large to compute with; "
+                    f"at most {HUGE:g}"
+                )
 
 
 def fused(cls: type[Optimizer], args: dict, devices: set[str]) -> dict:

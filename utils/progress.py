@@ -92,7 +92,7 @@ class Progress:
     def finish(self) -> None:
         """Say in a line how the epoch went, and where the loader was the limit."""
         self.bar.close()
-        mean = self.loss / max(self.batches, 1)
+        mean = self.loss / self.batches if self.batches else None
         log.info(
             "epoch %s/%s: loss %s, %.1f img/s, %.0f%% waiting for data, %s left",
             *(self.epoch, self.epochs, number(mean), self.images / self.seconds),
