@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,8 @@ def save_program(program: ExportedProgram, path: Path, text: str) -> None:
         UserError: If the file cannot be written.
     """
     made = io.BytesIO()  # torch ends the process where it writes to a full disk itself
-    torch.export.save(program, made, extra_files={KEY: text})
+    with warnings.catch_warnings(action="ignore"):  # of weights in channels_last
+        torch.export.save(program, made, extra_files={KEY: text})
     try:
         path.write_bytes(made.getbuffer())
     except OSError as error:
