@@ -143,7 +143,7 @@ def explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "additionalProperties":
         known = [key for key in error.schema["properties"] if key != "$schema"]
         return [
-            f"{place}: unknown key {key!r}; {suggest(key, known)}"
+            f"{place}: unknown key {key!r}; {home_of(key, error) or suggest(key, known)}"
             for key in error.instance
             if key not in error.schema["properties"]
         ]
@@ -168,6 +168,36 @@ def explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator in ("minItems", "maxItems"):
         return [f"{place}: {error.validator_value} values are needed, not {len(error.instance)}"]
     return [f"{place}: {error.message}"]
+
+
+def home_of(key: str, error: jsonschema.ValidationError) -> str:
+    """Where else an unknown key would be known, as the end of a sentence; "" for nowhere."""
+    if error.absolute_path:
+        place = ".".join(map(str, error.absolute_path))
+        found = [place_in(error.schema, key, error.instance, place)]
+    else:
+        kinds = {
+            name: re.search(r"#/\$defs/(\w+)", json.dumps(part))
+            for name, part in error.schema["properties"].items()
+        }
+        found = [
+            place_in(error.schema["$defs"][kind[1]], key, error.instance[name], name)
+            for name, kind in kinds.items()
+            if kind and isinstance(error.instance.get(name), dict)
+        ]
+    return f"it goes into {' or '.join(filter(None, found))}" if any(found) else ""
+
+
+def place_in(section: dict, key: str, instance: dict, name: str) -> str:
+    """The part of a section, of that schema and name, that knows a key; "" for none."""
+    for when in section.get("allOf", []):
+        if instance.get("type") in (None, when["if"]["properties"]["type"]["const"]):
+            properties = when["then"]["properties"]
+            if key in properties:
+                return name
+            if key in properties.get("args", {}).get("properties", {}):
+                return f"{name}.args"
+    return ""
 
 
 def explain_union(error: jsonschema.ValidationError, place: str) -> list[str]:
