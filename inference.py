@@ -50,9 +50,10 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
     if path.suffix in READERS:
         return Predict(*load_exported(path, device), device)
     state = checkpoint.load_run(path)
-    model = rebuild(state)
-    checkpoint.load_weights(model, checkpoint.weights(state), path)
-    return Predict(state, model, device)
+    with checkpoint.expected(path):
+        model = rebuild(state)
+        checkpoint.load_weights(model, checkpoint.weights(state), path)
+        return Predict(state, model, device)
 
 
 def load_as_asked(args: argparse.Namespace) -> Predict:

@@ -192,14 +192,16 @@ def main(args: argparse.Namespace) -> None:
             config = read_config(args.config or QUICKSTART, args.set)
             require_score(config)
         run_sweep(
-            points, config["name"], lambda changes: train(args, "auto", [*args.set, *changes])
+            points, config["name"], lambda point: train(args, "auto", [*args.set, *point], True)
         )
 
 
-def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) -> dict:
+def train(
+    args: argparse.Namespace, resume: str | None, overrides: list[str], exactly: bool = False
+) -> dict:
     """Train as one process, or as one of several; the best of the monitored score by name."""
     with together():
-        start = choose_start(args.config, resume, overrides)
+        start = choose_start(args.config, resume, overrides, exactly)
         devices = choose_devices(start.config["n_gpu"], args.device)
     if len(devices) > 1 and start.config["use_synch_bn"]:
         raise SystemExit(launch(len(devices), [sys.argv[0], *args.words]))
@@ -217,6 +219,8 @@ def train(args: argparse.Namespace, resume: str | None, overrides: list[str]) ->
         if is_main():
             place = (trainer.save_dir, start.folder, trainer.iteration, trainer.validated_at)
             folder = open_folder(trainer.identity["config"], *place)
+            if start.folder is None or trainer.iteration < trainer.total:
+                folder.save_config(trainer.identity["config"])
     with telling_the_way_on(trainer.command, folder.path), closing(folder):
         best = trainer.fit(folder)
     for key, value in best.items():

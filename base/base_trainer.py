@@ -177,8 +177,11 @@ class BaseTrainer(ABC):
         self.finished = self.iteration >= self.total or self.monitor.exhausted
         self.save_plan.saved(self.iteration)
         self.network.train()
-        about = (self.order, self.updater.lr)
-        log.info("%s; learning rate %g, which does not follow their size", *about)
+        if self.iteration < self.total:
+            about = (self.order, self.updater.lr)
+            log.info("%s; learning rate %g, which does not follow their size", *about)
+        else:
+            log.info("all %d iterations are trained; for more, raise trainer.epochs", self.total)
         with StopRequest(speaks=is_main()) as self.stop:
             if self.iteration > self.validated_at:
                 self.reporter.show_again(self.iteration)

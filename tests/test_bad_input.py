@@ -890,9 +890,17 @@ def test_command_line_evaluate(tmp_path):
     assert not files(tmp_path)
 
 
+def test_memory_that_is_full(capsys):
+    def work() -> None:
+        torch.empty(2**60)
+
+    says = ("the memory is full", "allocate memory", "--mode sliding")
+    check(run(work), capsys.readouterr().err, says)
+
+
 def test_a_gpu_that_is_full(capsys):
     def work() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has")
 
-    says = ("the GPU's memory is full", "--mode sliding", "(CUDA out of memory)")
+    says = ("the GPU's memory is full", "--mode sliding", "(CUDA out of memory. Tried")
     check(run(work), capsys.readouterr().err, says)

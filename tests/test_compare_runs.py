@@ -231,7 +231,7 @@ def test_refused(runs, tmp_path, capsys, spoil):
             (folder / "evaluation_val" / "class_counts.csv").unlink()
             rows = [["image", *scores], ["i0", *(0.5 for _ in scores)]]
             write_csv(folder / "evaluation_val" / "images.csv", rows)
-        says = "different scores: the first metric of their configs is not the same (1 and 2)"
+        says = "the first metric of their configs is not the same (1 and 2, the first that differ"
     elif spoil == "none":
         path.unlink()
         says = "holds no scores of the images of val; python evaluate.py --model"

@@ -407,6 +407,7 @@ def moved(
     accumulate: int = 1,
     clip: float | None = None,
     scaled: bool = False,
+    begun: int = 0,
 ) -> tuple[list[float], list[bool]]:
     """Minus where a point comes to at a learning rate of 1, and which batches moved it.
 
@@ -425,7 +426,8 @@ def moved(
         ema_decay=0,
     )
     updates = []
-    for iteration, gradient in enumerate(gradients, 1):
+    updater.begun = begun
+    for iteration, gradient in enumerate(gradients, begun + 1):
         updater.backward((torch.tensor(gradient) * point.at).sum(), iteration)
         updates.append(updater.due(iteration))
         if updates[-1]:
@@ -445,6 +447,12 @@ def test_a_long_gradient_is_cut_to_the_limit(scaled):
 @pytest.mark.parametrize("scaled", [False, True])
 def test_a_short_gradient_is_left_alone(scaled):
     assert moved((0.375, 0.5), clip=1.0, scaled=scaled)[0] == [0.375, 0.5]
+
+
+def test_a_group_that_a_run_begins_in_has_the_batches_that_are_left():
+    """Of batches 2 and 3 of a group of three, and of all three."""
+    assert moved((1.0, 2.0), (3.0, 4.0), accumulate=3, begun=1) == ([2.0, 3.0], [False, True])
+    assert moved((3.0, 6.0), (0.0, 0.0), (0.0, 0.0), accumulate=3)[0] == [1.0, 2.0]
 
 
 def test_clipping_cuts_what_was_accumulated():

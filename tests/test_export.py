@@ -18,6 +18,7 @@ import inference
 from tools import export
 from utils.command import run
 from utils.errors import UserError
+from utils.exported import MOST_IMAGES, Exported
 from utils.image_io import read_label, write_png
 
 
@@ -66,9 +67,21 @@ def test_free_size_and_batch(model, tmp_path, ending, capsys):
     assert exported.classes == original.classes and exported.palette == original.palette
     for size in ((75, 130), (64, 64), (201, 97)):
         assert alike(exported(photo(*size)), original(photo(*size)))
+    for size in ((1, 1), (3, 90)):  # made up to two strides
+        assert exported(photo(*size)).shape == size
     argv = ["-d", "cpu", "-m", str(path), "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     assert run(lambda: inference.main(inference.parse(argv))) == 0
     assert alike(read_label(tmp_path / "out" / "a_ids.png"), original(photo(75, 130)))
+
+
+def test_more_than_a_free_size_allows():
+    module = Exported(lambda image: {"out": image}, {"stride": 4, "size": None, "batch": None})
+    with pytest.raises(UserError, match="exported for sides up to 2048; this is 2049x8"):
+        module(torch.zeros(1, 3, 8, 2049))
+    shapes = []
+    module.run = lambda image: shapes.append(image.shape) or {"out": image}
+    assert module(torch.ones(MOST_IMAGES + 1, 1, 3, 9))["out"].shape == (1025, 1, 3, 9)
+    assert shapes == [(1024, 1, 8, 12), (1, 1, 8, 12)]
 
 
 def test_pixels_in_labels_out_at_a_fixed_size(model, tmp_path, ending, capsys):

@@ -178,7 +178,8 @@ def test_ade20k_and_voc_encodings(model, predict, folder, tmp_path):
     """Told that there are 150 and 21 classes; the model finds the first four."""
     image = read_image(folder / "a.png")
     for kind, count, shift in (("ade20k", 150, 1), ("voc", 21, 0)):
-        path = changed(model, tmp_path / "m.pth", classes=[str(i) for i in range(count)])
+        told = {"classes": [str(i) for i in range(count)], "palette": [[0, 0, 0]] * count}
+        path = changed(model, tmp_path / "m.pth", **told)
         out = tmp_path / kind
         assert infer(path, "-i", folder / "a.png", "-o", out, "--save", kind) == 0
         assert np.array_equal(read_label(out / kind / "a.png"), predict(image) + shift)
@@ -426,8 +427,17 @@ def test_results_are_kept_or_replaced(model, folder, tmp_path, capsys):
 
 
 def test_an_image_is_not_written_over(model, folder, capsys):
-    assert infer(model, "-i", folder, "-o", folder, "--overwrite") == 2
+    assert infer(model, "-i", folder / "a.png", "-o", folder, "--overwrite") == 2
     assert "would be written over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["", "*.png"])
+def test_results_do_not_go_among_the_images(place, model, folder, capsys):
+    """Where the next call would predict them."""
+    before = files(folder)
+    assert infer(model, "-i", folder / place, "-o", folder, "--save", "overlay") == 2
+    assert "is the folder of the images, where results would be predic" in capsys.readouterr().err
+    assert files(folder) == before
 
 
 def test_a_model_without_weights(model, folder, tmp_path, capsys):
@@ -436,6 +446,33 @@ def test_a_model_without_weights(model, folder, tmp_path, capsys):
     torch.save(state, tmp_path / "bare.pth")
     assert infer(tmp_path / "bare.pth", "-i", folder, "-o", tmp_path / "out") == 2
     assert "has no state_dict" in capsys.readouterr().err
+
+
+SPOILT = {
+    "no such key": lambda state: state.update(config={}),
+    "no architecture": lambda state: state.update(arch=None),
+    "normalization": lambda state: state.update(normalization=[1, 2]),
+    "moving average": lambda state: state.update(ema={"x": 1}),
+    "weights": lambda state: state["state_dict"].update(dict.fromkeys(state["state_dict"], 1)),
+    "metric": lambda state: state["config"].update(metric=None),
+    "classes": lambda state: state.update(classes=3),
+    "palette": lambda state: state.update(palette=[[0, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_model_with_a_damaged_part(what, model, folder, tmp_path, capsys):
+    state = torch.load(model)
+    state["ema"] = None
+    SPOILT[what](state)
+    torch.save(state, tmp_path / "spoilt.pth")
+    assert infer(tmp_path / "spoilt.pth", "-i", folder, "-o", tmp_path / "out") == 2
+    assert "a part of it is not as expected" in capsys.readouterr().err
+
+
+def test_a_folder_for_a_model(model, folder, tmp_path, capsys):
+    assert infer(tmp_path, "-i", folder, "-o", tmp_path / "out") == 2
+    assert "is a folder; name a file in it, such as" in capsys.readouterr().err
 
 
 def test_a_picture_is_written_as_it_is(tmp_path):
@@ -450,7 +487,7 @@ def test_a_picture_is_written_as_it_is(tmp_path):
         ("-o gone/rows.json", "--output gone/rows.json: there is no folder gone"),
         ("-o .", "--output . is a folder; name a JSON file"),
         ("--sizes 64,96,32", "'64,96,32' is no size; give N or H,W with spaces between"),
-        ("--sizes 64 96", "was exported for 64,96; give sizes up to that, or export it with"),
+        ("--sizes 64,96 32", "was exported for 64,96 alone; leave --sizes out, or export it"),
     ],
 )
 def test_the_benchmark_refuses(model, monkeypatch, capsys, words, says):

@@ -53,6 +53,17 @@ def test_a_validation_that_was_not_saved_is_not_kept_twice(run, tmp_path):
     assert_ends_alike(whole, newest_run(run))
 
 
+def test_a_run_that_is_through_keeps_its_config(tiny, tmp_path, capsys):
+    """Nothing is trained under the other."""
+    last = train_run(tiny, tmp_path) / "last.pth"
+    before = (last.parent / "config.json").read_text()
+    capsys.readouterr()
+    train_words("-r", str(last), "--set", "optimizer.args.lr=0.5")
+    said = capsys.readouterr().out
+    assert "all 6 iterations are trained; for more, raise trainer.epochs" in said
+    assert "learning rate" not in said and (last.parent / "config.json").read_text() == before
+
+
 def test_auto_clears_what_a_run_without_a_checkpoint_left(tiny, tmp_path, capsys):
     path = write(tiny, tmp_path / "tiny.json")
     left = tmp_path / "saved" / "tiny" / "2026-01-01_00-00-00" / "best_model.pth.part"

@@ -90,6 +90,26 @@ def test_a_sweep_trains_each_point_once(tiny, tmp_path, capsys):
     assert first.splitlines()[-1] == second.splitlines()[-1]
 
 
+def test_a_sweep_of_another_config_trains_anew(tiny, tmp_path, capsys):
+    """The runs of the first keep their config, and each log tells of its own run alone."""
+    tiny["n_gpu"] = 0
+    tiny["arch"] = {"type": "GroupNormed", "args": {}}
+    tiny["trainer"]["epochs"] = 1
+    words = ["-c", write(tiny, tmp_path / "c.json"), "--sweep", "seed=[0,1]"]
+    train.main(train.parse(words))
+    first = {path: path.read_text() for path in tmp_path.glob("saved/*/*/config.json")}
+    train.main(train.parse([*words, "--set", "optimizer.args.lr=0.001"]))
+    said = capsys.readouterr().out
+    assert "is of another config (optimizer.args.lr: " in said and said.count("epoch 1/1") == 4
+    assert len(list(tmp_path.glob("saved/*/*/config.json"))) == 4
+    assert all(path.read_text() == text for path, text in first.items())
+    for path in first:
+        lines = (path.parent / "log.txt").read_text().splitlines()
+        seed = path.parent.parent.name[-1]
+        assert lines[0].endswith(f"INFO sweep {int(seed) + 1} of 2: seed={seed}")
+        assert len([line for line in lines if "INFO sweep " in line]) == 1
+
+
 def test_a_point_that_cannot_be_trained_does_not_stop_the_others(tiny, tmp_path, capsys):
     tiny["n_gpu"] = 0
     tiny["trainer"]["epochs"] = 1

@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import logging
-import math
 import platform
 import sys
 import time
@@ -59,19 +58,22 @@ def sides(text: str) -> tuple[int, int]:
     return (parts[0], parts[-1])
 
 
-def refuse_larger(predict: Predict, sizes: list[tuple[int, int]], path: Path) -> None:
-    """Refuse sizes that a file of one fixed size does not take.
+def sizes_of(predict: Predict, asked: list[tuple[int, int]] | None, path: Path) -> list:
+    """The sizes to measure: those asked for, or that of a file of one fixed size.
 
     Raises:
-        UserError: If one is larger.
+        UserError: If such a file is asked for another, which it would run at its own.
     """
-    high, wide = predict.fixed_size or (math.inf, math.inf)
-    for height, width in sizes:
-        if height > high or width > wide:
+    if not predict.fixed_size:
+        return asked or [(512, 512)]
+    own = tuple(predict.fixed_size)
+    for height, width in asked or []:
+        if (height, width) != own:
             raise UserError(
-                f"--sizes {height},{width}: {path} was exported for {high},{wide}; give sizes "
-                "up to that, or export it with --dynamic size"
+                f"--sizes {height},{width}: {path} was exported for {own[0]},{own[1]} alone; leave "
+                "--sizes out, or export it with --dynamic size"
             )
+    return [own]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -82,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--output {args.output} is a folder; name a JSON file")
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
-    refuse_larger(predict, args.sizes, args.model)
+    sizes = sizes_of(predict, args.sizes, args.model)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     log.info("%s, %d threads, torch %s", name, torch.get_num_threads(), torch.__version__)
     log.info("%-12s %5s %9s %11s %9s %9s %9s", *"size batch precision median p10 p90 img/s".split())
@@ -90,9 +92,7 @@ def main(args: argparse.Namespace) -> None:
     if args.model.suffix == ".onnx" and "bf16" in args.precision:
         log.warning("an ONNX file runs in the precision it was written in; fp32 alone is measured")
         args.precision = ["fp32"]
-    for precision, (height, width), batch in itertools.product(
-        args.precision, args.sizes, args.batches
-    ):
+    for precision, (height, width), batch in itertools.product(args.precision, sizes, args.batches):
         shape = (batch, predict.channels, height, width)
         times = milliseconds(predict, shape, PRECISIONS[precision], args.warm_up, args.rounds)
         low, median, high = np.percentile(times, (10, 50, 90)).tolist()
@@ -113,8 +113,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add_common_options(parser)
     add = parser.add_argument
     add("-m", "--model", required=True, type=Path, help="checkpoint, .pt2 or .onnx")
-    size = "N or H,W in pixels, several (512)"
-    add("--sizes", nargs="+", type=sides, default=[(512, 512)], metavar="SIZE", help=size)
+    size = "N or H,W in pixels, several (512, or a file's own fixed size)"
+    add("--sizes", nargs="+", type=sides, metavar="SIZE", help=size)
     add("--batches", nargs="+", type=at_least(1), default=[1], help="batch sizes (1)")
     add("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="both if left")
     add("--warm-up", type=at_least(0), default=3, help="rounds that do not count (3)")

@@ -30,6 +30,7 @@ from utils.tables import number, write_csv  # noqa: E402
 from utils.visualize import figure_array  # noqa: E402
 
 log = logging.getLogger("segforge")
+WRITTEN = ("curves.png", "differences_*.csv", "config_difference_*.txt")
 SCORED = ("model", "data", "predictor", "postprocess")  # of evaluation.json: how it was scored
 
 
@@ -157,6 +158,8 @@ def main(args: argparse.Namespace) -> None:
     tables = [differences(first, other, args.resamples) for other in others]
     picture = draw_curves(args.runs, names, args.key or first.main)
     make_folder(args.output, "--output")
+    for left in [path for name in WRITTEN for path in args.output.glob(name)]:
+        left.unlink()  # by an earlier comparison, perhaps of more runs
     if picture is not None:
         write_png(args.output / "curves.png", picture)
     for which, (config, name, table) in enumerate(

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from inference import load  # noqa: E402
 from utils.command import add_common_options, at_least, import_packages, run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.exported import KEY, READERS, Run, load_exported  # noqa: E402
+from utils.exported import KEY, MOST_IMAGES, READERS, STRIDES, Run, load_exported  # noqa: E402
 from utils.packing import Packed, description  # noqa: E402
 from utils.predict import Predict  # noqa: E402
 from utils.sources import Source, find_source  # noqa: E402
@@ -48,11 +48,12 @@ def trace(packed: Packed, image: Tensor, stride: int, dynamic: list[str]) -> Exp
     """
     dims: dict[int, object] = {}
     if "batch" in dynamic:
-        dims[0] = Dim("batch", max=1024)
+        dims[0] = Dim("batch", max=MOST_IMAGES)
     if "size" in dynamic:
+        least, most = STRIDES
         dims |= {
-            2: stride * Dim("rows", min=2, max=512),
-            3: stride * Dim("columns", min=2, max=512),
+            2: stride * Dim("rows", min=least, max=most),
+            3: stride * Dim("columns", min=least, max=most),
         }
     try:
         return torch.export.export(packed, (image,), dynamic_shapes={"image": dims})
@@ -184,7 +185,8 @@ def main(args: argparse.Namespace) -> None:
     source = find_source(args.images) if args.images else None
     predict = load(args.model)
     stride = predict.model.stride
-    size = [side + -side % stride for side in args.size]
+    least = STRIDES[0] * stride if "size" in args.dynamic else stride
+    size = [max(side + -side % stride, least) for side in args.size]
     batch = max(args.batch, 2) if "batch" in args.dynamic else args.batch
     packed = Packed(predict, args.pixels, args.labels).eval()
     shape = (batch, predict.channels, *size)

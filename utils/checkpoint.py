@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.errors import UserError
+from utils.errors import UserError, memory_full
 from utils.registry import suggest
 
 
@@ -61,6 +61,8 @@ def load(path: Path | str) -> dict[str, Any]:
         UserError: If it is missing, damaged, or holds anything but tensors and plain types.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it, such as {path / 'best_model.pth'}")
     if not path.is_file():
         close = (
             suggest(path.name, [p.name for p in path.parent.glob("*.pth")])
@@ -115,6 +117,9 @@ def load_run(path: Path | str, resume: bool = False) -> dict[str, Any]:
             f"{path} is no checkpoint of a run here: it has no {', '.join(missing)}; plain "
             'weights go into a config\'s "init_from"'
         )
+    with expected(path):
+        if len(state["palette"]) < len(state["classes"]):
+            raise ValueError(f"{len(state['classes'])} classes, {len(state['palette'])} colours")
     return state
 
 
@@ -124,6 +129,8 @@ def expected(path: Path | str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if memory_full(error):
+            raise
         raise UserError(
             f"{path} is damaged, or no checkpoint of a run here: a part of it is not as expected "
             f"({type(error).__name__}: {error}); take an earlier checkpoint, or start from its "

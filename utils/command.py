@@ -10,10 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from utils.distributed import PeerError
-from utils.errors import UserError
+from utils.errors import UserError, memory_full
 from utils.interrupt import Interrupted
 from utils.logger import start_logging
 from utils.postprocess.command_line import add_postprocess_option
@@ -34,10 +32,13 @@ def run(work: Callable[[], None]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        full = memory_full(error)
+        if not full:
+            raise
         print(
-            "error: the GPU's memory is full: predict in windows, --mode sliding --window 512, or "
-            f"train with a smaller batch_size or crop_size ({str(error).split('. ')[0]})",
+            f"error: {full}; predict in windows, --mode sliding --window 512, or train with a "
+            "smaller batch_size or crop_size",
             file=sys.stderr,
         )
         return 2

@@ -16,6 +16,8 @@ from utils.errors import UserError
 from utils.predictors.command_line import in_windows
 
 KEY = "segforge"  # what a file of ours carries beside the network
+STRIDES = 2, 512  # least and most strides of a side where a file leaves the size free
+MOST_IMAGES = 1024  # where it leaves the batch free
 Run = Callable[[Tensor], dict[str, Tensor]]
 
 
@@ -39,18 +41,28 @@ class Exported(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         height, width = image.shape[-2:]
-        high, wide = self.about["size"] or (height, width)
+        high, wide = self.about["size"] or self._free_size(height, width)
         if height > high or width > wide:
             raise UserError(
                 f"the model was exported for images of {wide}x{high}; this is {width}x{height}: "
                 f"predict it with --mode sliding --window {high},{wide}"
             )
         image = F.pad(image, (0, wide - width, 0, high - height), mode="replicate")
-        parts = [self._batch(part) for part in image.split(self.about["batch"] or len(image))]
+        parts = [self._batch(part) for part in image.split(self.about["batch"] or MOST_IMAGES)]
         return {
             name: torch.cat([part[name] for part in parts])[..., :height, :width]
             for name in parts[0]
         }
+
+    def _free_size(self, height: int, width: int) -> tuple[int, int]:
+        """The sides to pad to in a file that leaves the size free."""
+        least, most = (strides * self.stride for strides in STRIDES)
+        if max(height, width) > most:
+            raise UserError(
+                f"the model was exported for sides up to {most}; this is {width}x{height}: "
+                "predict it with --mode sliding --window 512"
+            )
+        return tuple(max(side + -side % self.stride, least) for side in (height, width))
 
     def _batch(self, image: Tensor) -> dict[str, Tensor]:
         missing = (self.about["batch"] or len(image)) - len(image)

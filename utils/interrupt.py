@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import torch
-
-from utils.errors import UserError
+from utils.errors import UserError, memory_full
 
 
 class Interrupted(Exception):
@@ -89,7 +87,7 @@ def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, RuntimeError, *PIPE_LOST) as error:
+    except (UserError, RuntimeError, MemoryError, *PIPE_LOST) as error:
         text = str(error) if isinstance(error, UserError) else mendable(error)
         if text is None:
             raise
@@ -107,10 +105,10 @@ def telling_the_way_on(command: str, folder: Path | None) -> Iterator[None]:
 def mendable(error: Exception) -> str | None:
     """A sentence for torch's errors that a user can mend; None for the others."""
     first = str(error).partition("\n")[0]
-    if isinstance(error, torch.OutOfMemoryError):
+    if full := memory_full(error):
         return (
-            f"the GPU's memory is full ({first}); lower batch_size, with trainer.accumulate in its "
-            "place, or crop_size, or set trainer.amp"
+            f"{full}; lower batch_size, with trainer.accumulate in its place, or crop_size, or set "
+            "trainer.amp"
         )
     if isinstance(error, PIPE_LOST) or "DataLoader worker" in first:
         return (

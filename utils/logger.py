@@ -40,6 +40,12 @@ def write_to(handler: logging.Handler) -> None:
     log.addHandler(handler)
 
 
+def start_anew() -> None:
+    """Keep what is said from here on for the next run's folder, and nothing from before."""
+    EARLY.buffer.clear()
+    logging.getLogger("segforge").addHandler(EARLY)
+
+
 def start_logging() -> None:
     """Send the log "segforge" to the terminal, once; of several processes the main one's."""
     log = logging.getLogger("segforge")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from utils.scoring import with_defaults
 
 log = logging.getLogger("segforge")
 
-QUICKSTART = "configs/quickstart.json"
+QUICKSTART = str(Path(__file__).parent.parent / "configs" / "quickstart.json")
+ASIDE = re.compile(r"about|n_gpu|trainer\.(save_dir|log_dir)|\w+_loader\.args\.num_workers")
 
 
 @dataclass
@@ -38,12 +40,14 @@ class Start:
     folder: Path | None = None
 
 
-def choose_start(config_path: str | None, resume: str | None, overrides: list[str]) -> Start:
+def choose_start(
+    config_path: str | None, resume: str | None, overrides: list[str], exactly: bool = False
+) -> Start:
     """What `-c`, `-r` and `--set` mean together.
 
     `-r FILE` alone goes on under the checkpoint's config in its folder; with `-c` under that
     config, in a new folder. `-r auto` goes on in the folder of the newest checkpoint of the
-    config's runs.
+    config's runs; of runs of this very config alone where it is to be `exactly` that.
 
     Raises:
         UserError: If the config or the checkpoint cannot be used.
@@ -52,7 +56,7 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
         return Start(read_config(config_path or QUICKSTART, overrides))
     if resume == "auto":
         config = read_config(config_path or QUICKSTART, overrides)
-        source, state = newest(config)
+        source, state = newest(config, exactly)
         if source is None:
             log.info("-r auto: %s has no checkpoint yet, so the run starts afresh", config["name"])
             return Start(config)
@@ -65,11 +69,15 @@ def choose_start(config_path: str | None, resume: str | None, overrides: list[st
     if config is None:
         config = read_config(config_path, overrides) if config_path else stored(state, overrides)
     with checkpoint.expected(source):
-        before = state["config"]
-        now = with_defaults({**config, "ignore_index": before["ignore_index"]})
-        for line in difference({**before, "about": None}, {**now, "about": None}):
+        for line in changes(state["config"], config):
             log.info("changed since the checkpoint: %s", line)
     return Start(config, state, source, folder)
+
+
+def changes(was: dict, now: dict) -> list[str]:
+    """What a config has otherwise than that of a checkpoint, a line each."""
+    now = with_defaults({**now, "ignore_index": was["ignore_index"]})
+    return difference({**was, "about": None}, {**now, "about": None})
 
 
 def stored(state: dict[str, Any], overrides: list[str]) -> dict:
@@ -81,7 +89,7 @@ def stored(state: dict[str, Any], overrides: list[str]) -> dict:
     return filled(config)
 
 
-def newest(config: dict) -> tuple[Path | None, dict[str, Any] | None]:
+def newest(config: dict, exactly: bool) -> tuple[Path | None, dict[str, Any] | None]:
     """The newest checkpoint of this config's runs that loads, and its state.
 
     Where there is none, files that killed runs left half-written are removed.
@@ -98,7 +106,7 @@ def newest(config: dict) -> tuple[Path | None, dict[str, Any] | None]:
         try:
             state = checkpoint.load_run(path, resume=True)
             with checkpoint.expected(path):
-                other = otherwise(state["config"], config)
+                other = otherwise(state["config"], config, exactly)
         except UserError as error:
             log.warning("%s", error)
             continue
@@ -112,8 +120,10 @@ def newest(config: dict) -> tuple[Path | None, dict[str, Any] | None]:
     return None, None
 
 
-def otherwise(was: dict, now: dict) -> str:
+def otherwise(was: dict, now: dict, exactly: bool) -> str:
     """What makes the one config's run no run of the other, or an empty string."""
+    if exactly:
+        return "; ".join(line for line in changes(was, now) if not ASIDE.match(line))
     for section, key in (("arch", "type"), ("trainer", "smoke"), ("trainer", "overfit_batches")):
         before, after = was[section][key], now[section][key]
         if before != after:

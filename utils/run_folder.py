@@ -177,7 +177,7 @@ def wait_for_a_new_second(events: Path) -> None:
 def open_folder(
     config: dict, save_dir: str, path: Path | None, start: int, validated: int
 ) -> RunFolder:
-    """The folder of a run, with the config in it.
+    """The folder of a run.
 
     Args:
         config: The run's.
@@ -197,7 +197,6 @@ def open_folder(
     path = path or new_run_folder(save_dir, config["name"])
     events = events_folder(config, path)
     folder = RunFolder(path, events, start, validated)
-    folder.save_config(config)
     log.info("run folder %s", path)
     if events is not None:
         log.info("curves: tensorboard --logdir %s", log_dir or save_dir)

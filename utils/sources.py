@@ -90,6 +90,7 @@ class Video:
     def __init__(self, path: Path):
         self.path, self.title = path, path.stem
         self.names, self.files = [], {path}
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # damaged frames are counted here
         self.capture = cv2.VideoCapture(str(path))
         if not self.capture.isOpened():
             raise UserError(f"{path} is not a video that can be read")
@@ -203,7 +204,7 @@ def expand(
     Results in the output folder are left out where it lies in the root.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or the output folder is that of the images.
     """
     if place.is_dir():
         wanted = (f".{extension.lstrip('.').lower()}",) if extension else IMAGE_SUFFIXES
@@ -231,9 +232,18 @@ def expand(
 
 
 def without(paths: list[Path], root: Path, output: Path | None) -> list[Path]:
-    """The files but those in the output folder, where that lies in the root."""
-    if output is None or output.resolve() == root.resolve() or not inside(output, root):
+    """The files but those in the output folder, where that lies in the root.
+
+    Raises:
+        UserError: If it is the root: results would be images of the next call.
+    """
+    if output is None or not inside(output, root):
         return paths
+    if output.resolve() == root.resolve():
+        raise UserError(
+            f"--output {output} is the folder of the images, where results would be predicted too "
+            f"by the next call; name another, such as {output / 'predicted'}"
+        )
     return [path for path in paths if not inside(path, output)]
 
 

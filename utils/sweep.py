@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.errors import UserError
+from utils.logger import start_anew
 from utils.tables import number
 
 log = logging.getLogger("segforge")
@@ -94,6 +95,7 @@ def run_sweep(
     failed = []
     key = "score"
     for place, point in enumerate(points, 1):
+        start_anew()
         log.info("sweep %d of %d: %s", place, len(points), title(point))
         overrides = [f"{k}={json.dumps(value)}" for k, value in point.items()]
         try:

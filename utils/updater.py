@@ -50,6 +50,7 @@ class Updater:
         self.clip_grad_norm = clip_grad_norm
         self.average = MovingAverage(model, ema_decay) if ema_decay else None
         self.spoilt, self.refused = False, 0
+        self.begun = 0  # batches before the one that this run began with
 
     @property
     def lr(self) -> float:
@@ -64,7 +65,8 @@ class Updater:
         """First and last batch of the group that makes one update; none reaches over an epoch."""
         epoch = (iteration - 1) // self.per_epoch * self.per_epoch  # batches before this epoch
         first = epoch + (iteration - epoch - 1) // self.accumulate * self.accumulate + 1
-        return first, min(first + self.accumulate - 1, epoch + self.per_epoch, self.total)
+        last = min(first + self.accumulate - 1, epoch + self.per_epoch, self.total)
+        return max(first, self.begun + 1), last
 
     def backward(self, loss: Tensor, iteration: int) -> None:
         """Add the gradient of the batch of that number."""
@@ -135,6 +137,7 @@ class Updater:
             self.optimizer.load_state_dict(state["optimizer"])
         except ValueError as error:
             raise misfit(str(error)) from error
+        self.begun = state["iteration"]  # another accumulate may divide the batches otherwise
         if not same_schedule:
             for group, own in zip(self.optimizer.param_groups, settings, strict=True):
                 group.update(own)

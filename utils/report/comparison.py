@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -171,9 +172,12 @@ def differences(a: Evaluation, b: Evaluation, resamples: int = 2000, seed: int =
         )
     for what, ours, theirs in (("images", a.images, b.images), (a.unlike, a.rows, b.rows)):
         if ours != theirs:
+            pairs = itertools.zip_longest(ours, theirs, fillvalue="none")
+            first = next(f"{one}, {other}" for one, other in pairs if one != other)
             raise UserError(
-                f"the evaluations are of different {what} ({len(ours)} and {len(theirs)}); "
-                "score both models on the same split, by the same metric, with evaluate.py"
+                f"the evaluations are of different {what} ({len(ours)} and {len(theirs)}, the "
+                f"first that differ: {first}); score both models on the same split, by the same "
+                "metric, with evaluate.py"
             )
     count = len(a.images)
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
