@@ -62,7 +62,11 @@ def load_as_asked(args: argparse.Namespace) -> Predict:
     Raises:
         UserError: If the model or the config cannot be read, or an option does not fit it.
     """
-    asked = with_defaults(read_config(args.config)) if args.config else None
+    asked = None
+    if args.config:
+        import train  # noqa: F401, PLC0415 - registers everything a config may name
+
+        asked = with_defaults(read_config(args.config))
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
     asked = asked or predict.config

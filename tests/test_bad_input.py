@@ -884,6 +884,21 @@ def test_command_line_inference(model, data, tmp_path):
     assert {p.name for p in out.iterdir()} == {"b.png", "b_ids.png", "b_overlay.png"}
 
 
+def test_command_line_config_for_a_model(tmp_path):
+    """A config's optimizer and trainer are known where only its predictor is used."""
+    words = (
+        "-m",
+        tmp_path / "gone.pth",
+        "-i",
+        tmp_path,
+        "-c",
+        ROOT / "configs" / "quickstart.json",
+    )
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    done = command_line("inference.py", *words, "-o", tmp_path / "out")
+    check(done.returncode, done.stderr, ["there is no checkpoint", tmp_path / "gone.pth"])
+
+
 def test_command_line_evaluate(tmp_path):
     done = command_line("evaluate.py", "-m", tmp_path / "gone.pth")
     check(done.returncode, done.stderr, ["there is no checkpoint", tmp_path / "gone.pth"])

@@ -92,11 +92,35 @@ def test_a_hill_needs_core_size_pixels_around_its_top():
     blob = 0.1 * torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
     row = torch.stack([3 + torch.arange(30) / 5, torch.zeros(30)], 1)
     points, weights = torch.cat([blob, row]), torch.ones(60, dtype=torch.int64)
-    for args in ({"min_size": 40}, {"min_size": 200, "core_size": 20}):
+    for args in ({"min_size": 200}, {"core_size": 20}):
         assert LABELERS["Density"](**args).cluster_points(points, weights).min() == 0
-    for args in ({"min_size": 42}, {"min_size": 0, "core_size": 21}):
-        found = LABELERS["Density"](**args).cluster_points(points, weights)
-        assert found.tolist() == [0] * 30 + [-1] * 30
+    found = LABELERS["Density"](min_size=0, core_size=21).cluster_points(points, weights)
+    assert found.tolist() == [0] * 30 + [-1] * 30
+
+
+@pytest.mark.parametrize("name", ["MeanShift", "MeanShiftPlus", "Density"])
+def test_blurred_objects_above_min_size_are_found_wherever_the_embedding_lies(name):
+    """25 discs of 61 pixels and more, least 50, at the origin and a thousand radii from it."""
+    y, x = torch.meshgrid(torch.arange(130), torch.arange(130), indexing="ij")
+    disc = ((y % 26 - 13) ** 2 + (x % 26 - 13) ** 2 < 4.5**2).long()
+    ids = disc * (1 + y // 26 * 5 + x // 26)
+    generator = torch.Generator().manual_seed(0)
+    centres = 4 * torch.randn(26, 8, generator=generator)
+    clean = centres[ids].movedim(-1, 0)[None]
+    kernel = torch.tensor([1.0, 4, 6, 4, 1])
+    kernel = (kernel[:, None] * kernel / 256).expand(8, 1, 5, 5)
+    embedding = torch.nn.functional.conv2d(clean, kernel, padding=2, groups=8)
+    embedding = embedding + 0.06 * torch.randn(embedding.shape, generator=generator)
+    for shift in (0, 1000):
+        found = label(name, {"out": embedding + shift})[0]
+        assert found.max() == 25, shift
+        assert (found[ids > 0] > 0).double().mean() > 0.7
+
+
+def test_a_mask_of_numbers_is_where_they_are_not_0():
+    outputs, number = stripes([[0, 0], [5, 0], [5, 5]])
+    expected = label("MeanShift", outputs, number > 0)
+    assert torch.equal(label("MeanShift", outputs, 2 * number), expected)
 
 
 def test_hdbscan_parts_what_a_bridge_links_unless_epsilon_says_otherwise():
@@ -185,6 +209,7 @@ def test_consistency_drops_what_the_teacher_does_not_part():
         ("MeanShiftPlus", {"bandwidth": 3}, "bandwidth 3; .* raise delta_dist, or take MeanShift"),
         ("Density", {"saddle": -1}, "saddle is -1; it goes from 0 to 1"),
         ("Density", {"core_size": -1}, "core_size is -1; it must not be negative"),
+        ("MeanShift", {"semantic": "s", "classes": []}, "classes is empty; name those that have"),
         ("DBSCAN", {"eps": 0}, "eps is 0; it must be above 0"),
         ("DBSCAN", {"min_samples": 0}, "min_samples is 0; one or more are needed"),
         ("HDBSCAN", {"epsilon": -1}, "epsilon is -1; 0 is the least"),

@@ -340,6 +340,7 @@ NO_FRAMES = (
     '{"raw_file": "a", "lanes": [["5"]]}',
     '{"raw_file": "a", "lanes": [[NaN]]}',
     '{"raw_file": "a", "lanes": [[1]], "h_samples": [1, 2]}',
+    '{"raw_file": "a", "lanes": [[]], "h_samples": []}',
     '{"raw_file": "a", "lanes": [[1]], "run_time": "fast"}',
 )
 

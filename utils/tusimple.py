@@ -74,6 +74,7 @@ def is_frame(data: Any, keys: Iterable[str]) -> bool:
         and bool(Path(data["raw_file"]).name)
         and isinstance(lanes, list)
         and all(are_pixels(each) for each in (heights, *lanes))
+        and ("h_samples" not in data or bool(heights))
         and ("h_samples" not in data or all(len(lane) == len(heights) for lane in lanes))
         and is_time(data.get("run_time", 0))
     )

@@ -30,8 +30,9 @@ class Density(SampleLabeler):
 
     Args:
         saddle: 0 to 1; the lower, the more tops are one cluster.
-        core_size: Pixels of homogeneous ground around a top, at least; half of min_size by default.
-            More, up to twice min_size, keeps ground without annotation from breaking into objects.
+        core_size: Pixels of homogeneous ground around a top, at least. 0 for no such test; half
+            of the size of the smallest object, keeps ground without annotation from breaking into
+            objects; blurred ones have less such ground than pixels, and are lost where it is more.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
@@ -40,11 +41,11 @@ class Density(SampleLabeler):
     """
 
     saddle: float = 0.5
-    core_size: int | None = None
+    core_size: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.core_size is not None and self.core_size < 0:
+        if self.core_size < 0:
             raise ValueError(f"core_size is {self.core_size}; it must not be negative")
         if not 0 <= self.saddle <= 1:
             raise ValueError(f"saddle is {self.saddle}; it goes from 0 to 1")
@@ -56,8 +57,7 @@ class Density(SampleLabeler):
         density = density[order].cpu().numpy()
         top = hills(density, close[order][:, order].cpu().numpy(), self.saddle)
         names = np.unique(top, return_inverse=True)[1]
-        core_size = self.min_size / 2 if self.core_size is None else self.core_size
-        names[density[top] * STRIDE**2 < core_size] = -1
+        names[density[top] * STRIDE**2 < self.core_size] = -1
         labels = torch.empty_like(order)
         labels[order] = torch.from_numpy(names).to(order.device)
         return labels

@@ -50,6 +50,8 @@ class EmbeddingLabeler(Labeler):
             raise ValueError(f"min_size is {self.min_size}; it must not be negative")
         if self.semantic is None and (self.classes is not None or self.per_class):
             raise ValueError("classes and per_class need semantic, the name of the class scores")
+        if self.classes == []:
+            raise ValueError("classes is empty; name those that have objects, or leave it out")
         self.scores = () if self.semantic is None else (self.semantic,)
 
     @abstractmethod
@@ -91,7 +93,7 @@ class EmbeddingLabeler(Labeler):
         regions = self._regions(outputs, size, embedding.device)
         if mask is not None:
             check_size(mask.shape, size, "the mask")
-            regions = [region & mask.to(region.device) for region in regions]
+            regions = [region & (mask != 0).to(region.device) for region in regions]
         told = self.semantic is not None or mask is not None
         remove = not told if self.remove_largest is None else self.remove_largest
         images = []
@@ -107,7 +109,9 @@ class EmbeddingLabeler(Labeler):
     def _image(self, maps: dict[str, Tensor], region: Tensor, remove_largest: bool) -> Tensor:
         if not region.any():
             return torch.zeros_like(region, dtype=torch.int64)
-        labels = self.cluster(maps[self.output], region)
+        embedding = maps[self.output]  # about its middle, so that differences keep their digits
+        middle = embedding[:, region].mean(1)[:, None, None]
+        labels = self.cluster(embedding - middle, region)
         labels = without_small(labels, self.min_size, self.small)
         if remove_largest:
             labels = by_size(labels)

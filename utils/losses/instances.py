@@ -62,7 +62,7 @@ def number_instances(ids: Tensor, counted: Tensor) -> Instances:
     """
     has_background = ((ids == 0) & counted).any(1)
     top = max(int(ids.max()) + 1, 1)
-    if top > ids.numel():  # a table over the ids would be larger than the maps
+    if top > ids.shape[1]:  # a table over the ids would be larger than the maps
         ids = torch.unique(ids, return_inverse=True)[1]
         top = int(ids.max()) + 1
     ids = ids.masked_fill(~counted, top)
