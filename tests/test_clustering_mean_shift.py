@@ -16,6 +16,15 @@ from utils.losses import LOSSES
 from utils.scoring import told_by_loss
 
 
+def test_ground_that_drifts_is_one_object_for_mean_shift():
+    """A ramp as wide as two bandwidths with most of its pixels at one end: one maximum."""
+    across = torch.cat([torch.zeros(40), torch.linspace(0, 1, 24)])
+    embedding = torch.stack([across, torch.zeros(64)])[None, :, None].expand(1, 2, 32, 64)
+    mask = torch.ones(1, 32, 64, dtype=torch.bool)
+    assert LABELERS["MeanShift"](delta_var=0.5)({"out": embedding}, mask).max() == 1
+    assert LABELERS["MeanShiftPlus"](delta_var=0.5)({"out": embedding}, mask).max() == 1
+
+
 def test_order_is_by_size_then_by_place():
     labels = torch.tensor([[9, 9, 0, 4], [7, 7, 7, 4]])
     assert by_size(labels).tolist() == [[2, 2, 0, 3], [1, 1, 1, 3]]
@@ -47,13 +56,15 @@ def test_components_touch_at_corners():
 def test_modes_of_a_line_of_points():
     """Ten points about 0, six about 2, none within half of the other: two modes, their means."""
     points = torch.cat([torch.linspace(-0.2, 0.2, 10), torch.linspace(1.9, 2.1, 6)])
-    modes = MeanShift(delta_var=0.5)._shift(torch.stack([points, 0 * points], 1))
+    points = torch.stack([points, 0 * points], 1)
+    modes = MeanShift(delta_var=0.5)._shift(points, points, torch.ones(len(points)))
     torch.testing.assert_close(modes, torch.tensor([[0.0, 0.0], [2.0, 0.0]]), atol=1e-5, rtol=0)
 
 
 def test_the_gaussian_kernel_finds_the_stationary_point():
     points = torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.9, 0.0]])
-    mode = MeanShift(bandwidth=0.5, kernel="gaussian")._shift(points)[0].double()
+    labeler = MeanShift(bandwidth=0.5, kernel="gaussian")
+    mode = labeler._shift(points, points, torch.ones(len(points)))[0].double()
     weights = (-0.5 * ((points.double() - mode) / 0.5).square().sum(1)).exp()
     expected = (weights[:, None] * points).sum(0) / weights.sum()
     torch.testing.assert_close(mode, expected, atol=1e-3, rtol=0)

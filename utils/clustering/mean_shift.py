@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,8 +29,9 @@ class MeanShift(GroundLabeler):
     Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
     arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
     against itself, by matrix products. Windows that no mode explains are sampled again, so small
-    objects are found too. A mode between two others in the embedding, with few of its pixels on
-    homogeneous ground, is a border's and no object.
+    objects are found too; they climb the density of all windows, as in the paper. A mode between
+    two others in the embedding, with few of its pixels on homogeneous ground, is a border's and no
+    object.
 
     Args:
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
@@ -43,6 +44,7 @@ class MeanShift(GroundLabeler):
             labelers of embeddings is refused.
     """
 
+    pieces: ClassVar[bool] = False  # whether what no mode explains is shifted by itself alone
     bandwidth: float | None = None
     kernel: Literal["flat", "gaussian"] = "flat"
 
@@ -75,11 +77,17 @@ class MeanShift(GroundLabeler):
         """(K, E), no two within the bandwidth."""
         generator = torch.Generator().manual_seed(self.seed)
         modes, rest = points[:0], points
+        sample, share = points[:0], points[:0, 0]  # share: how many points each stands for
         for _ in range(ROUNDS):
             if not len(rest):
                 break
+            if len(modes):
+                kept = (nearest_point(sample.T, modes)[0] < self.radius) & (not self.pieces)
+                sample, share = sample[kept], share[kept]
             drawn = torch.randperm(len(rest), generator=generator)[:SAMPLE].to(points.device)
-            found = self._shift(rest[drawn])
+            share = torch.cat([share, share.new_full((len(drawn),), len(rest) / len(drawn))])
+            sample = torch.cat([sample, rest[drawn]])
+            found = self._shift(rest[drawn], sample, share)
             if len(modes):
                 found = found[nearest_point(found.T, modes)[0] >= self.radius]
             if not len(found):
@@ -88,25 +96,25 @@ class MeanShift(GroundLabeler):
             rest = rest[nearest_point(rest.T, found)[0] >= self.radius]
         return modes
 
-    def _shift(self, sample: Tensor) -> Tensor:
-        """The modes of a sample (S, E), the densest first."""
-        between = torch.cdist(sample, sample)
-        seeds = apart(self._weights(between).sum(1), between, self.radius)[:MOST_SEEDS]
-        modes = sample[seeds]
+    def _shift(self, seeds: Tensor, sample: Tensor, share: Tensor) -> Tensor:
+        """The modes of a sample (S, E), of weights (S,), that seeds (N, E) climb to, the densest
+        first."""
+        density = self._weights(torch.cdist(seeds, sample), share).sum(1)
+        modes = seeds[apart(density, torch.cdist(seeds, seeds), self.radius)[:MOST_SEEDS]]
         for _ in range(ITERATIONS):
-            weights = self._weights(torch.cdist(modes, sample))
+            weights = self._weights(torch.cdist(modes, sample), share)
             moved = weights @ sample / weights.sum(1, keepdim=True)
             step = (moved - modes).norm(dim=1).max()
             modes = moved
             if step < 1e-3 * self.radius:
                 break
-        density = self._weights(torch.cdist(modes, sample)).sum(1)
+        density = self._weights(torch.cdist(modes, sample), share).sum(1)
         return modes[apart(density, torch.cdist(modes, modes), self.radius)]
 
-    def _weights(self, distances: Tensor) -> Tensor:
+    def _weights(self, distances: Tensor, share: Tensor) -> Tensor:
         if self.kernel == "flat":
-            return (distances < self.radius).to(distances.dtype)
-        return (distances / self.radius).square().mul(-0.5).exp()
+            return (distances < self.radius) * share
+        return (distances / self.radius).square().mul(-0.5).exp() * share
 
 
 def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ class MeanShiftPlus(MeanShift):
             is refused.
     """
 
+    pieces: ClassVar[bool] = True  # of objects that drift in the embedding; delta_dist joins them
     delta_dist: float = 2.0
 
     def __post_init__(self) -> None:
