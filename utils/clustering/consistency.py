@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ class Consistency(MeanShift):
             MeanShift is refused.
     """
 
+    pieces: ClassVar[bool] = True  # of which the confirmed ones are kept
     teacher: str = "teacher"
     iou_threshold: float = 0.6
     anchors: int = 100
