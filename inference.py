@@ -64,7 +64,7 @@ def load_as_asked(args: argparse.Namespace) -> Predict:
     """
     asked = None
     if args.config:
-        import train  # noqa: F401, PLC0415 - registers everything a config may name
+        import train  # noqa: F401 - registers everything a config may name
 
         asked = with_defaults(read_config(args.config))
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]

@@ -192,7 +192,9 @@ def main(args: argparse.Namespace) -> None:
             config = read_config(args.config or QUICKSTART, args.set)
             require_score(config)
         run_sweep(
-            points, config["name"], lambda point: train(args, "auto", [*args.set, *point], True)
+            points,
+            config["name"],
+            lambda point: train(args, "auto", [*args.set, *point], exactly=True),
         )
 
 

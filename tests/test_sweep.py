@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from processes import group_normed  # noqa: F401 - a fixture
 from test_train import write
@@ -71,6 +73,8 @@ def test_the_table_by_hand():
     assert lines[0].split() == ["sweep", "runs", "Mean_IoU", "spread"]
     assert lines[1].split() == ["lr=0.1", "2", "0.5000", "0.1414"]
     assert lines[2].split() == ["lr=0.2", "1", "0.2500", "-"]
+    undefined = [({"a.lr": 0.1, "seed": s}, score) for s, score in enumerate((0.4, math.nan))]
+    assert table(undefined, "Mean_IoU").splitlines()[1].split() == ["lr=0.1", "2", "-", "-"]
 
 
 def test_a_sweep_trains_each_point_once(tiny, tmp_path, capsys):
@@ -83,7 +87,7 @@ def test_a_sweep_trains_each_point_once(tiny, tmp_path, capsys):
     assert "sweep 2 of 2: seed=1" in first and "all seeds" in first
     folders = sorted(tmp_path.glob("saved/*/*"))
     assert [folder.parent.name for folder in folders] == ["tiny_seed=0", "tiny_seed=1"]
-    train.main(train.parse(words))
+    train.main(train.parse([*words, "--set", "n_gpu=1"]))
     second = capsys.readouterr().out
     assert sorted(tmp_path.glob("saved/*/*")) == folders
     assert "epoch 1/1" in first and "epoch 1/1" not in second

@@ -20,7 +20,8 @@ from utils.scoring import with_defaults
 log = logging.getLogger("segforge")
 
 QUICKSTART = str(Path(__file__).parent.parent / "configs" / "quickstart.json")
-ASIDE = re.compile(r"about|n_gpu|trainer\.(save_dir|log_dir)|\w+_loader\.args\.num_workers")
+# what may differ between two configs of which the one's run is the other's
+ASIDE = re.compile(r"n_gpu|trainer\.(save_dir|log_dir)|train_loader\.args\.num_workers")
 
 
 @dataclass

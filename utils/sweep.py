@@ -122,7 +122,8 @@ def table(found: list[tuple[Point, float]], key: str) -> str:
     width = max(map(len, [*groups, "sweep"]))
     lines = [f"{'sweep':{width}} {'runs':>5} {key:>12} {'spread':>8}"]
     for name, scores in groups.items():
-        spread = statistics.stdev(scores) if len(scores) > 1 else math.nan
         mean = statistics.fmean(scores)
+        known = len(scores) > 1 and math.isfinite(mean)
+        spread = statistics.stdev(scores) if known else math.nan
         lines.append(f"{name:{width}} {len(scores):5} {number(mean):>12} {number(spread):>8}")
     return "\n".join(lines)
