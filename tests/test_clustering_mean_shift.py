@@ -17,11 +17,14 @@ from utils.scoring import told_by_loss
 
 
 def test_ground_that_drifts_is_one_object_for_mean_shift():
-    """A ramp as wide as two bandwidths with most of its pixels at one end: one maximum."""
+    """A ramp as wide as two bandwidths with most of its pixels at one end: one maximum. What no
+    mode explains by itself has one more, which delta_dist joins."""
     across = torch.cat([torch.zeros(40), torch.linspace(0, 1, 24)])
     embedding = torch.stack([across, torch.zeros(64)])[None, :, None].expand(1, 2, 32, 64)
     mask = torch.ones(1, 32, 64, dtype=torch.bool)
     assert LABELERS["MeanShift"](delta_var=0.5)({"out": embedding}, mask).max() == 1
+    parted = LABELERS["MeanShift"](delta_var=0.5, climb="rest")
+    assert parted({"out": embedding}, mask).max() == 2
     assert LABELERS["MeanShiftPlus"](delta_var=0.5)({"out": embedding}, mask).max() == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class Consistency(MeanShift):
             MeanShift is refused.
     """
 
-    pieces: ClassVar[bool] = True  # of which the confirmed ones are kept
+    climb: Literal["all", "rest"] = "rest"  # the pieces that the teacher confirms are kept
     teacher: str = "teacher"
     iou_threshold: float = 0.6
     anchors: int = 100

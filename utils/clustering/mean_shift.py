@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,14 +29,16 @@ class MeanShift(GroundLabeler):
     Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
     arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
     against itself, by matrix products. Windows that no mode explains are sampled again, so small
-    objects are found too; they climb the density of all windows, as in the paper. A mode between
-    two others in the embedding, with few of its pixels on homogeneous ground, is a border's and no
-    object.
+    objects are found too. A mode between two others in the embedding, with few of its pixels on
+    homogeneous ground, is a border's and no object.
 
     Args:
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
             it is not given. Modes within it of each other are one.
         kernel: "flat", or "gaussian", slower, for instances of uneven density.
+        climb: The density that windows which no mode explains climb: that of "all" windows, as in
+            the paper, or of the "rest" alone, which finds small objects beside large ones and parts
+            uneven objects into pieces.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
@@ -44,9 +46,9 @@ class MeanShift(GroundLabeler):
             labelers of embeddings is refused.
     """
 
-    pieces: ClassVar[bool] = False  # whether what no mode explains is shifted by itself alone
     bandwidth: float | None = None
     kernel: Literal["flat", "gaussian"] = "flat"
+    climb: Literal["all", "rest"] = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,7 +84,7 @@ class MeanShift(GroundLabeler):
             if not len(rest):
                 break
             if len(modes):
-                kept = (nearest_point(sample.T, modes)[0] < self.radius) & (not self.pieces)
+                kept = (nearest_point(sample.T, modes)[0] < self.radius) & (self.climb == "all")
                 sample, share = sample[kept], share[kept]
             drawn = torch.randperm(len(rest), generator=generator)[:SAMPLE].to(points.device)
             share = torch.cat([share, share.new_full((len(drawn),), len(rest) / len(drawn))])

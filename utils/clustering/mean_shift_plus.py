@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class MeanShiftPlus(MeanShift):
             is refused.
     """
 
-    pieces: ClassVar[bool] = True  # of objects that drift in the embedding; delta_dist joins them
+    climb: Literal["all", "rest"] = "rest"  # delta_dist joins the pieces
     delta_dist: float = 2.0
 
     def __post_init__(self) -> None:
