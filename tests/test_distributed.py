@@ -178,9 +178,10 @@ def assert_alike(one: Path, other: Path) -> None:
                 torch.testing.assert_close(pair[1][key], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("world", "nodes"), [(2, 1), (4, 2)])
+@pytest.mark.parametrize(("world", "nodes"), [(2, 1), (4, 1), (4, 2)])
 def test_several_processes_train_as_one(world, nodes, grouped, tmp_path):
-    """Also 4 as two machines of two. The last batch has 2 images: none is left for 4 processes."""
+    """Also 4, on one machine and as two machines of two. The last batch has 2 images: none is left
+    for 4 processes."""
     if world == 4:
         grouped["train_loader"]["args"]["drop_last"] = True
     grouped["trainer"] |= {"accumulate": 2, "clip_grad_norm": 1.0}
