@@ -94,7 +94,7 @@ def train_to_end(path: Path, kills: int, how: str, moment: Callable[[], float], 
         except subprocess.TimeoutExpired:
             process.send_signal(signal.Signals[f"SIG{how}"])
             process.communicate()
-            found, state = newest(described)
+            found, state = newest(described, exactly=False)
             kills -= found is None or state["iteration"] < length
             where = f"{found.name} at {state['iteration']}" if found else "the beginning"
             print(f"{described['name']}: goes on from {where}, {kills} kills left", flush=True)
