@@ -10,22 +10,49 @@ from utils.clustering import LABELERS, MeanShift
 from utils.clustering.borders import is_between
 from utils.clustering.mean_shift import apart
 from utils.clustering.pieces import by_size, components, fill, without_small
+from utils.clustering.spread import count_near
+from utils.clustering.valleys import join_modes
 from utils.clustering.windows import homogeneous_windows
 from utils.errors import UserError
 from utils.losses import LOSSES
 from utils.scoring import told_by_loss
 
 
-def test_ground_that_drifts_is_one_object_for_mean_shift():
-    """A ramp as wide as two bandwidths with most of its pixels at one end: one maximum. What no
-    mode explains by itself has one more, which delta_dist joins."""
+@pytest.mark.parametrize("name", ["MeanShift", "MeanShiftPlus"])
+def test_ground_that_drifts_is_one_object(name):
+    """A ramp as wide as two bandwidths with most of its pixels at one end: one maximum."""
     across = torch.cat([torch.zeros(40), torch.linspace(0, 1, 24)])
     embedding = torch.stack([across, torch.zeros(64)])[None, :, None].expand(1, 2, 32, 64)
     mask = torch.ones(1, 32, 64, dtype=torch.bool)
-    assert LABELERS["MeanShift"](delta_var=0.5)({"out": embedding}, mask).max() == 1
-    parted = LABELERS["MeanShift"](delta_var=0.5, climb="rest")
-    assert parted({"out": embedding}, mask).max() == 2
-    assert LABELERS["MeanShiftPlus"](delta_var=0.5)({"out": embedding}, mask).max() == 1
+    assert LABELERS[name](delta_var=0.5)({"out": embedding}, mask).max() == 1
+
+
+def hill_of_each(modes: list[float], points: torch.Tensor, radius: float) -> list[int]:
+    """On a line; a mode joins where the density nowhere falls below nine tenths of its own."""
+    found, tops = join_modes(
+        torch.tensor(modes)[:, None],
+        lambda places: count_near(places, points[:, None], radius),
+        radius,
+        valley=0.9,
+    )
+    assert len(tops) == found.max()
+    return found.tolist()
+
+
+def test_a_plateau_is_one_hill_and_a_valley_parts_two():
+    """Points from 0 to 2 at equal density; then a third of those from 0.8 to 1.2 alone."""
+    plateau = torch.linspace(0, 2, 101)
+    assert hill_of_each([0.4, 1.0, 1.6], plateau, 0.3) == [1, 1, 1]
+    kept = (plateau - 1).abs() > 0.2
+    kept[::3] = True
+    assert hill_of_each([0.4, 1.6], plateau[kept], 0.3) == [1, 2]
+
+
+def test_a_hill_far_away_is_another():
+    """The line between them lies on even ground, four radii long."""
+    points = torch.linspace(0, 4, 401)
+    assert hill_of_each([1.0, 3.0], points, 0.5) == [1, 2]
+    assert hill_of_each([1.0, 2.0, 3.0], points, 0.5) == [1, 1, 1]
 
 
 def test_order_is_by_size_then_by_place():
@@ -60,14 +87,14 @@ def test_modes_of_a_line_of_points():
     """Ten points about 0, six about 2, none within half of the other: two modes, their means."""
     points = torch.cat([torch.linspace(-0.2, 0.2, 10), torch.linspace(1.9, 2.1, 6)])
     points = torch.stack([points, 0 * points], 1)
-    modes = MeanShift(delta_var=0.5)._shift(points, points, torch.ones(len(points)))
+    modes = MeanShift(delta_var=0.5)._shift(points)
     torch.testing.assert_close(modes, torch.tensor([[0.0, 0.0], [2.0, 0.0]]), atol=1e-5, rtol=0)
 
 
 def test_the_gaussian_kernel_finds_the_stationary_point():
     points = torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.9, 0.0]])
     labeler = MeanShift(bandwidth=0.5, kernel="gaussian")
-    mode = labeler._shift(points, points, torch.ones(len(points)))[0].double()
+    mode = labeler._shift(points)[0].double()
     weights = (-0.5 * ((points.double() - mode) / 0.5).square().sum(1)).exp()
     expected = (weights[:, None] * points).sum(0) / weights.sum()
     torch.testing.assert_close(mode, expected, atol=1e-3, rtol=0)

@@ -141,14 +141,14 @@ def test_hdbscan_parts_what_a_bridge_links_unless_epsilon_says_otherwise():
 
 
 def test_long_clusters_stay_whole():
-    """A stripe whose embedding drifts by four radii is one hill, and several modes."""
+    """A stripe whose embedding drifts by four radii is one hill of several modes."""
     outputs, number = stripes([[0.0, 0], [0, 0], [0, 0]], width=20)
     outputs["out"][0, 1, :, :20] += 5
     outputs["out"][0, 0, :, 20:] += torch.linspace(0, 2, 40)
     mask = torch.ones_like(number, dtype=torch.bool)
     expected = torch.where(number > 0, 1, 2)
-    assert torch.equal(label("Density", outputs, mask), expected)
-    assert label("MeanShift", outputs, mask).max() > 2
+    for name in ("Density", "MeanShift"):
+        assert torch.equal(label(name, outputs, mask), expected), name
 
 
 def test_a_border_is_no_object():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from utils.clustering.labeler import LABELERS
 from utils.clustering.mean_shift import MeanShift
+from utils.clustering.spread import count_near
 
 
 @LABELERS.register
@@ -37,7 +37,6 @@ class Consistency(MeanShift):
             MeanShift is refused.
     """
 
-    climb: Literal["all", "rest"] = "rest"  # the pieces that the teacher confirms are kept
     teacher: str = "teacher"
     iou_threshold: float = 0.6
     anchors: int = 100
@@ -82,15 +81,9 @@ def agrees(
         threshold: 0 to 1.
     """
     own, others = pixels[cluster], pixels[~cluster]
-    shared = near(anchors, own, radius)  # (A,)
+    shared = count_near(anchors, own, radius)  # (A,)
     for step in (64, 8, 1):  # some pixels bound the union from below and refute most
-        union = len(own) + near(anchors, others[::step], radius)
+        union = len(own) + count_near(anchors, others[::step], radius)
         if (shared / union).quantile(0.5) < threshold:
             return False
     return True
-
-
-def near(anchors: Tensor, pixels: Tensor, radius: float) -> Tensor:
-    """How many pixels (P, E) are within the radius of each of the anchors (A, E)."""
-    blocks = pixels.split(8192)  # whose distances stay in the processor's cache
-    return sum((torch.cdist(anchors, block) < radius).sum(1) for block in blocks)

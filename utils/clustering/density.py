@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.clustering.labeler import LABELERS
 from utils.clustering.sample_labeler import SampleLabeler
+from utils.clustering.valleys import join_modes
 from utils.clustering.windows import STRIDE
 
 
@@ -20,10 +21,11 @@ class Density(SampleLabeler):
 
     The fast way of HDBSCAN. The density at a sampled window is the number of windows within
     delta_var. Each climbs to the densest one within delta_var; who meets on a top is one
-    cluster. Two tops are one cluster too where a way between them never falls below `saddle` times
-    the lower one. Few windows on a border are a low saddle, where single linkage, and so HDBSCAN,
-    sees a bridge. A hill is a cluster where core_size pixels of such ground lie within delta_var of
-    its top: between objects, and where the loss asks for nothing, an embedding stays nowhere.
+    cluster. Two tops are one cluster too where a way between them, over windows or straight, never
+    falls below `saddle` times the lower one. Few windows on a border are a low saddle, where single
+    linkage, and so HDBSCAN, sees a bridge. A hill is a cluster where core_size pixels of such
+    ground lie within delta_var of its top: between objects, and where the loss asks for nothing, an
+    embedding stays nowhere.
 
     Chazal et al., Persistence-based clustering in Riemannian manifolds, 2013 (not on arXiv). There
     the difference of top and saddle decides, here their ratio: objects differ in size.
@@ -51,12 +53,18 @@ class Density(SampleLabeler):
             raise ValueError(f"saddle is {self.saddle}; it goes from 0 to 1")
 
     def cluster_points(self, points: Tensor, weights: Tensor) -> Tensor:
+        def density_at(places: Tensor) -> Tensor:
+            return ((torch.cdist(places, points) < self.delta_var) * weights).sum(1)
+
         close = torch.cdist(points, points) < self.delta_var
-        density = (close * weights).sum(1)
+        density = density_at(points)
         order = density.argsort(descending=True, stable=True)
         density = density[order].cpu().numpy()
         top = hills(density, close[order][:, order].cpu().numpy(), self.saddle)
-        names = np.unique(top, return_inverse=True)[1]
+        tops, names = np.unique(top, return_inverse=True)
+        modes = points[order[torch.from_numpy(tops).to(order.device)]]
+        joined, _ = join_modes(modes, density_at, self.delta_var, self.saddle)
+        names = joined.cpu().numpy()[names] - 1
         names[density[top] * STRIDE**2 < self.core_size] = -1
         labels = torch.empty_like(order)
         labels[order] = torch.from_numpy(names).to(order.device)

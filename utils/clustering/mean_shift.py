@@ -12,11 +12,14 @@ from torch import Tensor
 from utils.clustering.borders import is_object
 from utils.clustering.ground_labeler import GroundLabeler, refuse_not_positive
 from utils.clustering.labeler import LABELERS
-from utils.clustering.spread import nearest_point, onto_image, owner_of
+from utils.clustering.spread import count_near, nearest_point, onto_image, owner_of
+from utils.clustering.valleys import join_modes
 from utils.clustering.windows import homogeneous_windows
 
 SAMPLE = 2048  # windows that stand for the density
 MOST_SEEDS = 512  # a round
+DENSITY = 8192  # and that tell a hill from a plateau
+VALLEY = 0.9  # of the lower mode's density: less than it between two modes parts them
 ROUNDS = 4
 ITERATIONS = 100
 
@@ -24,21 +27,19 @@ ITERATIONS = 100
 @LABELERS.register
 @dataclass(kw_only=True, eq=False)
 class MeanShift(GroundLabeler):
-    """Mean shift over a sample of homogeneous ground, then every pixel to the nearest mode.
+    """Mean shift over a sample of homogeneous ground, then every pixel to the nearest hill's mode.
 
     Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
     arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
     against itself, by matrix products. Windows that no mode explains are sampled again, so small
-    objects are found too. A mode between two others in the embedding, with few of its pixels on
-    homogeneous ground, is a border's and no object.
+    objects are found too. Modes that no valley of the density parts are one object, as those of an
+    object whose embedding drifts. A mode between two others in the embedding, with few of its
+    pixels on homogeneous ground, is a border's and no object.
 
     Args:
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
             it is not given. Modes within it of each other are one.
         kernel: "flat", or "gaussian", slower, for instances of uneven density.
-        climb: The density that windows which no mode explains climb: that of "all" windows, as in
-            the paper, or of the "rest" alone, which finds small objects beside large ones and parts
-            uneven objects into pieces.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
@@ -48,7 +49,6 @@ class MeanShift(GroundLabeler):
 
     bandwidth: float | None = None
     kernel: Literal["flat", "gaussian"] = "flat"
-    climb: Literal["all", "rest"] = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,32 +64,30 @@ class MeanShift(GroundLabeler):
         modes = self._modes(windows)
         if not len(modes):
             return torch.zeros_like(foreground, dtype=torch.int64)
-        own = torch.arange(1, len(modes) + 1, device=modes.device)
-        owned = owner_of(embedding[:, foreground], modes, own, self.radius)
-        owned = owned * is_object(windows, modes, own, owned, self.radius)[owned]
-        sizes = owned.bincount(minlength=len(modes) + 1)[1:]
-        objects = torch.cat([own.new_zeros(1), self.objects(modes, sizes)])
+        drawn = torch.randperm(len(windows), generator=torch.Generator().manual_seed(self.seed))
+        sample = windows[drawn[:DENSITY].to(windows.device)]
+        hill, tops = join_modes(
+            modes, lambda places: count_near(places, sample, self.radius), self.radius, VALLEY
+        )
+        owned = owner_of(embedding[:, foreground], modes, hill, self.radius)
+        owned = owned * is_object(windows, modes, hill, owned, self.radius)[owned]
+        sizes = owned.bincount(minlength=len(tops) + 1)[1:]
+        objects = torch.cat([hill.new_zeros(1), self.objects(tops, sizes)])
         return onto_image(objects[owned], foreground, ground, self.border)
 
-    def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
-        """The object of each of the modes (K, E), from 1; sizes (K,) are their pixels."""
-        return torch.arange(1, len(modes) + 1, device=modes.device)
+    def objects(self, tops: Tensor, sizes: Tensor) -> Tensor:
+        """The object of each hill, from 1; tops are (L, E), sizes (L,) their pixels."""
+        return torch.arange(1, len(tops) + 1, device=tops.device)
 
     def _modes(self, points: Tensor) -> Tensor:
         """(K, E), no two within the bandwidth."""
         generator = torch.Generator().manual_seed(self.seed)
         modes, rest = points[:0], points
-        sample, share = points[:0], points[:0, 0]  # share: how many points each stands for
         for _ in range(ROUNDS):
             if not len(rest):
                 break
-            if len(modes):
-                kept = (nearest_point(sample.T, modes)[0] < self.radius) & (self.climb == "all")
-                sample, share = sample[kept], share[kept]
             drawn = torch.randperm(len(rest), generator=generator)[:SAMPLE].to(points.device)
-            share = torch.cat([share, share.new_full((len(drawn),), len(rest) / len(drawn))])
-            sample = torch.cat([sample, rest[drawn]])
-            found = self._shift(rest[drawn], sample, share)
+            found = self._shift(rest[drawn])
             if len(modes):
                 found = found[nearest_point(found.T, modes)[0] >= self.radius]
             if not len(found):
@@ -98,25 +96,25 @@ class MeanShift(GroundLabeler):
             rest = rest[nearest_point(rest.T, found)[0] >= self.radius]
         return modes
 
-    def _shift(self, seeds: Tensor, sample: Tensor, share: Tensor) -> Tensor:
-        """The modes of a sample (S, E), of weights (S,), that seeds (N, E) climb to, the densest
-        first."""
-        density = self._weights(torch.cdist(seeds, sample), share).sum(1)
-        modes = seeds[apart(density, torch.cdist(seeds, seeds), self.radius)[:MOST_SEEDS]]
+    def _shift(self, sample: Tensor) -> Tensor:
+        """The modes of a sample (S, E), the densest first."""
+        between = torch.cdist(sample, sample)
+        seeds = apart(self._weights(between).sum(1), between, self.radius)[:MOST_SEEDS]
+        modes = sample[seeds]
         for _ in range(ITERATIONS):
-            weights = self._weights(torch.cdist(modes, sample), share)
+            weights = self._weights(torch.cdist(modes, sample))
             moved = weights @ sample / weights.sum(1, keepdim=True)
             step = (moved - modes).norm(dim=1).max()
             modes = moved
             if step < 1e-3 * self.radius:
                 break
-        density = self._weights(torch.cdist(modes, sample), share).sum(1)
+        density = self._weights(torch.cdist(modes, sample)).sum(1)
         return modes[apart(density, torch.cdist(modes, modes), self.radius)]
 
-    def _weights(self, distances: Tensor, share: Tensor) -> Tensor:
+    def _weights(self, distances: Tensor) -> Tensor:
         if self.kernel == "flat":
-            return (distances < self.radius) * share
-        return (distances / self.radius).square().mul(-0.5).exp() * share
+            return (distances < self.radius).to(distances.dtype)
+        return (distances / self.radius).square().mul(-0.5).exp()
 
 
 def apart(density: Tensor, distances: Tensor, radius: float) -> Tensor:

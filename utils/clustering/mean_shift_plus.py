@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,9 +15,9 @@ from utils.clustering.mean_shift import MeanShift
 @LABELERS.register
 @dataclass(kw_only=True, eq=False)
 class MeanShiftPlus(MeanShift):
-    """Mean shift, then modes nearer than delta_dist are one instance.
+    """Mean shift, then hills whose tops are nearer than delta_dist are one instance.
 
-    From the mode with most pixels down, each joins the nearest one accepted before it if that is
+    From the one with most pixels down, each joins the nearest one accepted before it if that is
     nearer than delta_dist, and is accepted otherwise. For instances that the embedding pulls
     apart, as large objects inside a semantic mask; so Wolny et al., Sparse object-level
     supervision for instance segmentation with pixel embeddings, 2022 (arXiv:2103.14572).
@@ -33,7 +32,6 @@ class MeanShiftPlus(MeanShift):
             is refused.
     """
 
-    climb: Literal["all", "rest"] = "rest"  # delta_dist joins the pieces
     delta_dist: float = 2.0
 
     def __post_init__(self) -> None:
@@ -46,15 +44,15 @@ class MeanShiftPlus(MeanShift):
                 "take MeanShift"
             )
 
-    def objects(self, modes: Tensor, sizes: Tensor) -> Tensor:
-        owners = torch.zeros(len(modes), dtype=torch.int64)
-        distances = torch.cdist(modes, modes).cpu()
+    def objects(self, tops: Tensor, sizes: Tensor) -> Tensor:
+        owners = torch.zeros(len(tops), dtype=torch.int64)
+        distances = torch.cdist(tops, tops).cpu()
         accepted: list[int] = []
         order = sizes.argsort(descending=True, stable=True)
-        for mode in order[sizes[order] > 0].tolist():
-            nearest = min(accepted, key=lambda other: distances[mode, other], default=None)
-            if nearest is None or distances[mode, nearest] >= self.delta_dist:
-                accepted.append(mode)
-                nearest = mode
-            owners[mode] = accepted.index(nearest) + 1
-        return owners.to(modes.device)
+        for hill in order[sizes[order] > 0].tolist():
+            nearest = min(accepted, key=lambda other: distances[hill, other], default=None)
+            if nearest is None or distances[hill, nearest] >= self.delta_dist:
+                accepted.append(hill)
+                nearest = hill
+            owners[hill] = accepted.index(nearest) + 1
+        return owners.to(tops.device)

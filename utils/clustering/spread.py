@@ -26,6 +26,12 @@ def nearest_point(pixels: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(distances), torch.cat(indices)
 
 
+def count_near(places: Tensor, points: Tensor, radius: float) -> Tensor:
+    """How many points (N, E) lie within the radius of each place (M, E)."""
+    blocks = points.split(8192)  # whose distances stay in the processor's cache
+    return sum((torch.cdist(places, block) < radius).sum(1) for block in blocks)
+
+
 def owner_of(pixels: Tensor, points: Tensor, owners: Tensor, reach: float) -> Tensor:
     """The owner of the point nearest to each pixel, 0 where none is within reach; (P,).
 

@@ -61,7 +61,7 @@ class Discriminative(BaseLoss):
     """
 
     target: ClassVar[str] = "instance"
-    labeler: ClassVar[dict] = {"type": "MeanShiftPlus"}
+    labeler: ClassVar[dict] = {"type": "MeanShift"}
     metric: ClassVar[dict] = {"type": "InstanceScores"}
     tells_labeler: ClassVar[tuple[str, ...]] = ("delta_var", "delta_dist")
 
