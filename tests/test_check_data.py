@@ -14,7 +14,7 @@ import layouts
 import numpy as np
 import pytest
 
-from dataloaders import DATASETS
+from dataloaders import DATASETS, make_dataset
 from dataloaders.check import check_dataset
 from dataloaders.survey.faults import duplicates, faults
 from dataloaders.survey.hints import hints
@@ -116,10 +116,18 @@ def test_numbers_of_a_sound_data_set(root, check, tmp_path):
         assert sheet.shape == (24 + rows * (180 + 26), 2 * (3 * 246 + 6), 3)
 
 
-def test_train_need_not_look_again(root, check, monkeypatch):
-    check(train=section(root, "train"), val=section(root, "val"))
+@pytest.mark.parametrize("args", [{"augment": True}, {"cache": "disk", "normalize": "image"}])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_train_need_not_look_again(root, args, repeated, check, monkeypatch):
+    """Neither augmentation nor what comes after it changes the labels that are read."""
+    part = section(root, "train")
+    if repeated:
+        part = {"type": "Repeat", "args": {"dataset": part, "times": 2}}
+    part["args"] |= args
+    check("--split", "train", train=part)
     monkeypatch.setattr("dataloaders.check.survey", None)
-    assert check_dataset(build(root)).counts == [6 * 256] * 3
+    trained = make_dataset(part, None, training=True, seed=7)
+    assert check_dataset(trained).counts == [(1 + repeated) * 6 * 256] * 3
 
 
 def test_only_the_loaders_asked_for(root, check):

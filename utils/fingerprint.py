@@ -15,6 +15,7 @@ from torch.utils.data import ConcatDataset
 from utils.sample import Entry
 
 PLAIN = (str, int, float, list, tuple, dict, type(None))
+AFTERWARDS = ("transform", "normalization", "seed", "cache")  # what `prepare` sets: after reading
 
 
 def settings_of(dataset: Any) -> bytes:
@@ -22,7 +23,7 @@ def settings_of(dataset: Any) -> bytes:
     settings = {
         key: value
         for key, value in vars(dataset).items()
-        if isinstance(value, PLAIN) and key != "seed"
+        if isinstance(value, PLAIN) and key not in AFTERWARDS
     }
     key = hashlib.sha256()
     key.update(repr((type(dataset).__name__, sorted(settings.items(), key=str))).encode())
