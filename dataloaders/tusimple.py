@@ -15,6 +15,7 @@ from dataloaders.files import (
     find_below,
     find_data_dir,
     list_images,
+    names_in,
     pair,
     refuse_unpaired,
 )
@@ -138,13 +139,14 @@ def find_official(folder: Path, files: str) -> Path:
     the one folder in it that has.
 
     Raises:
-        UserError: If several of them could be meant.
+        UserError: If there is no such folder, or several of them could be meant.
     """
 
     def has_them(place: Path) -> bool:
         return any(place.glob(files)) or any(place.glob(f"*_set/{files}"))
 
-    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and has_them(path)]
+    places = [folder / name for name in sorted(names_in(folder))]
+    inner = [place for place in places if place.is_dir() and has_them(place)]
     if has_them(folder) or not inner:
         return folder
     if len(inner) > 1:

@@ -196,6 +196,13 @@ def test_prepare_tusimple_bad_input(tmp_path, words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_prepare_tusimple_of_no_folder(tmp_path, name, capsys):
+    (tmp_path / "file").write_text("")
+    assert tool("prepare_tusimple", tmp_path / name) == 2
+    assert capsys.readouterr().err == f"error: there is no folder {tmp_path / name}\n"
+
+
 # --- sample_instances cvppp -----------------------------------------------------------------------
 
 
