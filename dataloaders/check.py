@@ -104,8 +104,8 @@ def cache_file(dataset: BaseDataset) -> Path:
     """Where the result for this data set, as its files are now, is kept."""
     key = hashlib.sha256(settings_of(dataset))
     for entry in dataset.entries:
-        key.update(entry.name.encode())
+        key.update(os.fsencode(entry.name))
         for path in files_of(entry):
-            key.update(f"{path.absolute()} {stamp(path)}".encode())
+            key.update(os.fsencode(f"{path.absolute()} {stamp(path)}"))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "segforge" / f"{key.hexdigest()[:32]}.json"

@@ -52,5 +52,5 @@ def fetch_part(url: str, md5: str, part: str, folder: Path, ground: Path) -> Non
 
 def lock_of(folder: Path) -> FileLock:
     """One process of this machine at a time; the file lies where it is in nobody's way."""
-    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir()) / f"segforge-download-{name}.lock")

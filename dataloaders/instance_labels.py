@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -90,7 +91,7 @@ def keep_share(ids: np.ndarray, ratio: float, seed: int, name: str) -> np.ndarra
         name: Of the image.
     """
     objects = np.unique(ids[ids > 0])
-    order = np.random.default_rng([seed, *name.encode()]).permutation(objects)
+    order = np.random.default_rng([seed, *os.fsencode(name)]).permutation(objects)
     dropped = order[round(ratio * len(order)) :]
     return np.where(np.isin(ids, dropped), 0, ids)
 

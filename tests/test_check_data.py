@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import layouts
 import numpy as np
 import pytest
 
+import train
 from dataloaders import DATASETS, make_dataset
 from dataloaders.check import check_dataset
 from dataloaders.survey.faults import duplicates, faults
@@ -383,6 +385,39 @@ def test_class_ids_where_objects_are_expected(tmp_path, check):
     part = {"type": "FolderInstances", "args": {"data_dir": str(tmp_path / "cells")}}
     code, report, said = check("--split", "train", train=part)
     assert code == 0 and "note: an id lies in 6 separate pieces" in said
+
+
+# --- names that are no UTF-8 ----------------------------------------------------------------------
+
+
+def test_names_that_are_no_utf8(root, check, tmp_path, tiny):
+    """As an old disk or archive holds them; told, drawn, remembered and trained on."""
+    name = os.fsdecode(b"caf\xe9.png")
+    for kind in ("images", "labels"):
+        for split in ("train", "val"):
+            (root / split / kind / "0.png").rename(root / split / kind / name)
+    bad = root / "train" / "labels" / name
+    write_png(bad, labels(0, 7))
+    code, report, said = check(train=section(root, "train"), val=section(root, "val"))
+    assert code == 2 and "caf\\udce9.png: label value 7" in said
+    assert texts(report) == [t for t in texts(report) if f"{bad}: label value 7" in t]
+    assert "caf\\udce9.png" in (tmp_path / "out" / "report.html").read_text()
+    write_png(bad, labels(0, 1, 2))
+    tiny["n_gpu"] = 0
+    tiny["trainer"]["epochs"] = 1
+    loaders = {split: section(root, split, batch_size=2) for split in ("train", "val")}
+    assert check(train=loaders["train"], val=loaders["val"])[0] == 0
+    train.main(train.parse(["-c", str(tmp_path / "config.json"), "-d", "cpu"]))
+
+
+def test_a_share_of_objects_under_a_name_that_is_no_utf8(tmp_path, check):
+    make_folder(tmp_path / "cells", count=1)
+    for kind in ("images", "labels"):
+        path = tmp_path / "cells" / kind / "0.png"
+        path.rename(path.with_name(os.fsdecode(b"\xe9.png")))
+    args = {"data_dir": str(tmp_path / "cells"), "instance_ratio": 0.5}
+    code, report, _ = check("--split", "train", train={"type": "FolderInstances", "args": args})
+    assert code == 0 and report["loaders"]["train"]["objects"]["count"] == 3
 
 
 # --- pictures -------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from utils.command import import_packages, run  # noqa: E402
 from utils.config import read_config  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
+from utils.logger import printable  # noqa: E402
 from utils.report.data_report import make_data_report  # noqa: E402
 from utils.report.folder import write_json  # noqa: E402
 from utils.run_folder import make_folder  # noqa: E402
@@ -136,7 +137,7 @@ def write_report(folder: Path, name: str, about: dict[str, str], parts: dict[str
             write_png(folder / f"{loader}.png", sheet)
     palettes = {loader: part.dataset.palette for loader, part in parts.items() if part.dataset}
     page = make_data_report(name, about, facts, palettes, shown)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(printable(page), encoding="utf-8")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,11 +14,16 @@ class AroundBars(logging.Handler):
     """Prints above a running progress bar, plain for information, with the level otherwise."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = printable(record.getMessage(), sys.stdout.encoding or "utf-8")
         tqdm.write(
             text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
         )
         sys.stdout.flush()
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """The text with an escape for what cannot be written, as in a file name that is no UTF-8."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Early(logging.handlers.MemoryHandler):

@@ -52,7 +52,7 @@ class RunFolder:
             wait_for_a_new_second(events)
             self.writer = SummaryWriter(str(events), purge_step=purge)
         self.checkpoints = BackgroundWriter()
-        self._file = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._file = logging.FileHandler(path / "log.txt", "a", "utf-8", errors="backslashreplace")
         self._file.handleError = lambda _: None  # the run hears of a full disk from its other files
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         write_to(self._file)

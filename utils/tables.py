@@ -35,7 +35,7 @@ def class_table(scores: dict[str, float]) -> list[list]:
 
 def write_csv(path: Path, rows: Sequence[Sequence]) -> None:
     """Write rows, the first of them a heading; what is undefined is empty."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", errors="backslashreplace") as file:
         for row in rows:
             csv.writer(file).writerow("" if v is None or v != v else v for v in row)
 

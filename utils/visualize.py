@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from utils.instance_pictures import colorize_instances, instance_errors, numbered_like
+from utils.logger import printable
 
 IGNORED = (255, 255, 255)
 ERROR = (220, 30, 40)
@@ -122,6 +123,7 @@ def side_by_side(pictures: Sequence[np.ndarray], count: int) -> np.ndarray:
 
 
 def write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+    text = printable(text)
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
 
 

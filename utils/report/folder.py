@@ -11,6 +11,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.gallery import Gallery
 from utils.image_io import write_png
+from utils.logger import printable
 from utils.metrics import MetricGroup
 from utils.predict import Predict
 from utils.report.boundary_errors import BoundaryErrors
@@ -70,7 +71,7 @@ def write_evaluation(
             gallery.key,
             gallery.legend,
         )
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / "report.html").write_text(printable(page), encoding="utf-8")
         files = ["scores.json", "scores.txt", "report.html", *(f"{name}.csv" for name in tables)]
         files += [f"{name}.png" for name in pictures]
         write_json(folder / "evaluation.json", {**about, "files": files, "config": predict.config})
