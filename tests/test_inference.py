@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -475,10 +476,11 @@ def test_a_folder_for_a_model(model, folder, tmp_path, capsys):
     assert "is a folder; name a file in it, such as" in capsys.readouterr().err
 
 
-def test_a_picture_is_written_as_it_is(tmp_path):
+@pytest.mark.parametrize("name", ["b.png", os.fsdecode(b"caf\xe9.png")])
+def test_a_picture_is_written_as_it_is(tmp_path, name):
     image = photo((20, 30, 3))
-    write_picture(tmp_path / "a" / "b.png", image.copy())
-    assert np.array_equal(read_image(tmp_path / "a" / "b.png"), image)
+    write_picture(tmp_path / "a" / name, image.copy())
+    assert np.array_equal(read_image(tmp_path / "a" / name), image)
 
 
 @pytest.mark.parametrize(

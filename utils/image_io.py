@@ -171,8 +171,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
-        if not cv2.imwrite(str(part), picture):
-            raise OSError("OpenCV could not write it")
+        part.write_bytes(cv2.imencode(".png", picture)[1])  # OpenCV opens no name but UTF-8
         os.replace(part, path)
     except (OSError, cv2.error) as error:
         raise UserError(f"{path} cannot be written: {error}") from error
