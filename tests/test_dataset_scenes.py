@@ -65,7 +65,7 @@ def test_ade20k_values_of_no_class_are_named_as_stored(tmp_path):
     data = build("ADE20K", tmp_path)
     write_png(data.entries[0].label, np.full(layouts.SIZE, 151, np.uint8))
     label = data.entries[0].label
-    says = f"{label}: label value 151 (192 pixels), read as 150, is not one of the 150 classes"
+    says = f"{label}: label value 151 (192 pixels, read as 150) is not one of the 150 classes"
     with pytest.raises(UserError) as error:
         check_dataset(data)
     assert says in str(error.value)

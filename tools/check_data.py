@@ -162,7 +162,7 @@ def main(args: argparse.Namespace) -> None:
     where = f"{args.output / 'report.html'} and report.json"
     if total:
         raise UserError(
-            f"{counted(total, 'problem')} in the data of {args.config}; all are in {where}"
+            f"{counted(total, 'problem')} in the data of {args.config}; they are in {where}"
         )
     log.info("pictures, class weights and all numbers: %s", where)
 

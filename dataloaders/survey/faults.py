@@ -10,6 +10,9 @@ from base.base_dataset import BaseDataset
 from dataloaders.survey.look import Look, class_pixels
 from dataloaders.survey.pieces import hint_at_classes
 
+NAMED = 3  # values of a label file
+LISTED = 10  # classes without a pixel
+
 
 class Fault(NamedTuple):
     """One thing to mend.
@@ -61,19 +64,28 @@ def gives_stored(dataset: BaseDataset) -> bool:
 
 
 def stray_values(dataset: BaseDataset, looks: list[Look]) -> Iterator[Fault]:
-    """A sentence for each value of a label file that is neither a class nor ignored."""
+    """A sentence for each label file with values that are neither a class nor ignored."""
     classes = len(dataset.classes)
     for look in looks:
-        for value, count in strays(dataset, look).items():
-            stored = look.stored.get(value)
-            read_as = "" if stored is None else f", read as {value},"
+        found = strays(dataset, look)
+        if found:
+            common = sorted(found, key=found.get, reverse=True)[:NAMED]
+            named = ", ".join(counted(look, value) for value in common)
+            named += f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+            are = "value {} is not one" if len(found) == 1 else "values {} are none"
             yield Fault(
                 "value",
-                f"{look.label}: label value {value if stored is None else stored} "
-                f"({count} pixels){read_as} is not one of the "
-                f"{classes} classes, 0 to {classes - 1}, nor ignored ({dataset.ignore_index})",
+                f"{look.label}: label {are.format(named)} of the {classes} classes, "
+                f"0 to {classes - 1}, nor ignored ({dataset.ignore_index})",
                 look.entry.name,
             )
+
+
+def counted(look: Look, value: int) -> str:
+    """A value as the label file holds it, with its pixels."""
+    count, stored = look.values[value], look.stored.get(value)
+    pixels = f"{count} pixel{'' if count == 1 else 's'}"
+    return f"{value} ({pixels})" if stored is None else f"{stored} ({pixels}, read as {value})"
 
 
 def strays(dataset: BaseDataset, look: Look) -> dict[int, int]:

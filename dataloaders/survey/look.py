@@ -112,8 +112,9 @@ def stored_values(
         return {}
     if file.shape != labels.shape:
         return {}
-    found = {value: int(file[labels == value][0]) for value in strays}
-    return {value: number for value, number in found.items() if number != value}
+    found, first = np.unique(labels, return_index=True)
+    pairs = zip(found.tolist(), file.ravel()[first].tolist(), strict=True)
+    return {value: number for value, number in pairs if value in strays and number != value}
 
 
 def digest(image: np.ndarray) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from utils.report.html import cards, exhibit, facts, page, section, table
 
 SIZES = 5  # of images that are named
+LINES = 1000  # of a table of sentences; more of them make a page slow
 
 
 def make_data_report(
@@ -66,8 +67,10 @@ def problems(name: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def said(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column holds sentences."""
-    return f'<div class="said">{table(rows)}</div>'
+    """A table whose first column holds sentences, with a word of those that are left out."""
+    more = len(rows) - 1 - LINES
+    left = f"<p>and {more:,} more in report.json</p>" if more > 0 else ""
+    return f'<div class="said">{table(rows[: LINES + 1])}{left}</div>'
 
 
 def numbers(name: str, found: Mapping[str, Any], palette: Sequence[Sequence[int]]) -> list[str]:
