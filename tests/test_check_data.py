@@ -18,7 +18,7 @@ import pytest
 import train
 from dataloaders import DATASETS, make_dataset
 from dataloaders.check import check_dataset
-from dataloaders.survey.faults import duplicates, faults
+from dataloaders.survey.faults import doubts, duplicates, faults
 from dataloaders.survey.hints import hints
 from dataloaders.survey.look import survey
 from dataloaders.survey.pictures import STRAY, draw
@@ -159,6 +159,17 @@ def test_ignored_colours_are_no_mask(root):
     check_dataset(build(root, classes=CLASSES[:2], palette=PALETTE[:2], colors=colors))
 
 
+def test_label_files_that_are_jpeg_get_no_remap(root):
+    """It would throw away the pixels whose values were smeared."""
+    rewrite(root, lambda ids: ids)
+    for path in sorted((root / "train" / "labels").iterdir()):
+        ids = read_label(path) * np.uint8(7)
+        assert cv2.imwrite(str(path.with_suffix(".JPG")), cv2.GaussianBlur(ids, (5, 5), 0))
+        path.unlink()
+    hint = hint_of(root)
+    assert hint.args == {} and re.match("label files such as .*/0.JPG are JPEG", hint.text)
+
+
 def test_masks_of_all_parts(root):
     rewrite(root, lambda ids: (ids > 0) * np.uint8(255))
     part = section(root, "train", classes=CLASSES[:2], palette=PALETTE[:2])
@@ -297,6 +308,26 @@ def test_notes(root, check):
     assert "note: no pixel of weed" in said
 
 
+def test_no_note_of_classes_that_no_image_holds(tmp_path, caplog):
+    """COCO-Stuff keeps the places of 11; of the others a few are named."""
+    layouts.coco_stuff(tmp_path)
+    data = DATASETS.build({"type": "COCOStuff", "args": {"data_dir": str(tmp_path)}})
+    assert doubts(data, survey(data)) == []
+    for path in tmp_path.rglob("annotations/train2017/*.png"):
+        write_png(path, layouts.ids([0, 255]))
+    (note,) = doubts(data, survey(data))
+    assert note.startswith("no pixel of bicycle, car") and note.endswith(
+        ", fire hydrant and 160 more"
+    )
+
+
+def test_no_note_where_nothing_was_read(root):
+    for path in (root / "train" / "images").iterdir():
+        path.write_bytes(b"")
+    data = build(root)
+    assert doubts(data, survey(data)) == []
+
+
 def test_a_repeated_file_is_not_a_duplicate(root, check):
     part = {"type": "Repeat", "args": {"dataset": section(root, "train"), "times": 2}}
     code, report, _ = check(train=part, val=section(root, "val"))
@@ -404,6 +435,24 @@ def test_class_ids_where_objects_are_expected(tmp_path, check):
     part = {"type": "FolderInstances", "args": {"data_dir": str(tmp_path / "cells")}}
     code, report, said = check("--split", "train", train=part)
     assert code == 0 and "note: an id lies in 6 separate pieces" in said
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_masks_where_objects_are_expected(tmp_path, colour, check):
+    mask = (blocks(1) > 0) * np.uint8(255)
+    make_folder(tmp_path / "cells", np.dstack([mask] * 3) if colour else mask)
+    part = {"type": "FolderInstances", "args": {"data_dir": str(tmp_path / "cells")}}
+    code, report, said = check("--split", "train", train=part)
+    assert code == 0 and "note: the labels are masks, white where an object is" in said
+
+
+def test_no_object_at_all(tmp_path, check):
+    make_folder(tmp_path / "cells", np.zeros((40, 48), np.uint8))
+    part = {"type": "FolderInstances", "args": {"data_dir": str(tmp_path / "cells")}}
+    code, report, said = check("--split", "train", train=part)
+    assert code == 0 and "note: no object in any label file" in said
+    part["args"]["labels"] = None  # as Spoco may train without any
+    assert "note: no object" not in check("--split", "train", train=part)[2]
 
 
 # --- names that are no UTF-8 ----------------------------------------------------------------------

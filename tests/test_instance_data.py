@@ -564,11 +564,11 @@ def test_folder_instances_of_two_sizes(tmp_path):
 
 
 def test_class_ids_in_place_of_objects_are_hinted_at(tmp_path, caplog):
-    """0 and 255 for six separate objects: the id 255 lies in six pieces."""
+    """0 and 1 for six separate objects: the id 1 lies in six pieces."""
     check_dataset(build("FolderInstances", make_folder(tmp_path / "good")))
     assert not caplog.text
     check_dataset(
-        build("FolderInstances", make_folder(tmp_path / "bad", (blocks() > 0) * np.uint8(255)))
+        build("FolderInstances", make_folder(tmp_path / "bad", (blocks() > 0) * np.uint8(1)))
     )
     assert "an id lies in 6 separate pieces on average, as the ids of classes do" in caplog.text
 

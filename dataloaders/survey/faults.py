@@ -98,16 +98,26 @@ def doubts(dataset: BaseDataset, looks: list[Look]) -> list[str]:
     """What may be meant so, and is worth a look: a sentence each."""
     found = []
     labelled = [look for look in looks if look.labelled and not look.problem]
+    if not labelled:
+        return found
     if "semantic" in dataset.targets:
         pixels = class_pixels(looks, len(dataset.classes))
-        absent = [name for name, n in zip(dataset.classes, pixels, strict=True) if not n]
+        absent = [
+            name
+            for number, name in enumerate(dataset.classes)
+            if not pixels[number] and number not in dataset.unscored
+        ]
         if absent:
-            found.append(f"no pixel of {', '.join(absent)}")
+            more = f" and {len(absent) - LISTED} more" if len(absent) > LISTED else ""
+            found.append(f"no pixel of {', '.join(absent[:LISTED])}{more}")
         void = [look for look in labelled if look.values.keys() == {dataset.ignore_index}]
         if void:
             files = "1 label file is" if len(void) == 1 else f"{len(void)} label files are"
             found.append(f"{files} ignored in every pixel, such as {void[0].label}")
-    if "instance" in dataset.targets and labelled:
+    if "instance" in dataset.targets:
+        files = [look for look in labelled if look.entry.label]
+        if files and not any(look.areas for look in files):
+            found.append("no object in any label file")
         hint = hint_at_classes(dataset, [look.entry for look in labelled])
         found += [hint] if hint else []
     return found

@@ -45,6 +45,13 @@ def value_hint(dataset: BaseDataset, looks: list[Look]) -> Hint | None:
         stray = [255]
     if not stray:
         return None
+    lossy = [look.label for look in looks if strays(dataset, look) and is_jpeg(look)]
+    if lossy:
+        return Hint(
+            f"label files such as {lossy[0]} are JPEG, which changes values: labels are kept "
+            "without loss, as PNG; write them anew from what they were made of",
+            {},
+        )
     if len(stray) > MOST:
         return Hint(
             f"{len(stray)} values are no class: if they are ids of objects, the data set "
@@ -67,6 +74,10 @@ def value_hint(dataset: BaseDataset, looks: list[Look]) -> Hint | None:
         f"if {listing(looks, stray)} are void (otherwise give the id of a class)",
         {"remap": {str(value): "ignore" for value in stray}},
     )
+
+
+def is_jpeg(look: Look) -> bool:
+    return look.label.lower().endswith((".jpg", ".jpeg"))
 
 
 def listing(looks: list[Look], values: list[int]) -> str:
