@@ -18,10 +18,10 @@ from dataloaders.files import (
     list_images,
     pair,
     pair_listed,
-    read_lines,
-    require_unique,
+    require_names,
 )
 from dataloaders.palettes import load_palette
+from utils.lines import read_lines
 from utils.sample import Entry
 
 VOID = 11
@@ -64,7 +64,7 @@ class CamVid(BaseDataset):
         if not index.is_file():
             return pair(images, labels)
         names = [Path(line.split()[0]).stem for line in read_lines(index)]
-        require_unique(names, index)
+        require_names(names, index)
         return pair_listed(index, names, images, labels)
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:

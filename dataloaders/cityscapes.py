@@ -19,8 +19,9 @@ from dataloaders.cityscapes_classes import (
     class_table,
     instance_table,
 )
-from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair, read_lines
+from dataloaders.files import find_below, find_data_dir, list_files, names_in, pair
 from utils.errors import UserError
+from utils.lines import read_lines
 from utils.registry import suggest
 from utils.sample import Entry, Sample
 from utils.targets import INSTANCE_IGNORE

@@ -17,12 +17,12 @@ from dataloaders.files import (
     list_images,
     pair,
     pair_listed,
-    read_lines,
-    require_unique,
+    require_names,
 )
 from dataloaders.mat_files import as_label_map, load_mat
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
+from utils.lines import read_lines
 from utils.sample import Entry, Sample
 
 UNLABELED = 255  # of the PNG files; 0 in the .mat files
@@ -86,7 +86,7 @@ class COCOStuff(BaseDataset):
         images = list_images(root / "images")
         labels = list_images(root / "annotations", (".mat",))
         names = read_lines(index)
-        require_unique(names, index)
+        require_names(names, index)
         return pair_listed(index, names, images, labels)
 
     def read(self, entry: Entry) -> Sample:

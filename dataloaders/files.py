@@ -101,21 +101,6 @@ def names_in(folder: Path) -> list[str]:
         raise UserError(f"there is no folder {folder}") from error
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text file that are not blank.
-
-    Raises:
-        UserError: If it cannot be read as text.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {file}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as text: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def by_stem(
     paths: Iterable[Path], name_of: Callable[[Path], str] = lambda path: path.stem
 ) -> dict[str, Path]:
@@ -198,12 +183,14 @@ def noting_unpaired() -> Iterator[list[str]]:
         UNPAIRED.reset(token)
 
 
-def require_unique(names: list[str], index: Path) -> None:
-    """Refuse a list file that names an image twice.
+def require_names(names: list[str], index: Path) -> None:
+    """Refuse a list file that names no image, or one twice.
 
     Raises:
-        UserError: Naming it.
+        UserError: Naming the list.
     """
+    if not names:
+        raise UserError(f"{index} is empty; a line for each image is expected")
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -26,7 +26,8 @@ class Folder(BaseDataset):
             `images/<split>`; without it, `images`.
         images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
         labels: Likewise for the label files; with patterns, what the stars stand for pairs the two.
-        list: Text file below data_dir, an image path and a label path a line, in place of folders.
+        list: Text file below data_dir, an image path and a label path a line, in place of folders;
+            a tab stands between them where one has a space.
         colors: RGB of each class name, where label files hold colours: {"road": [128, 64, 128]}.
             The name "ignore" may list a colour to ignore.
         remap: New id of a stored value, applied first: {"255": 1} for 0/255 masks; "ignore" as the

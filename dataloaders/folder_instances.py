@@ -29,7 +29,8 @@ class FolderInstances(InstanceDataset):
         images: Folder of the images, or a pattern such as "*/{split}/*_image.png", below data_dir.
         labels: Likewise for the label files; with patterns, what the stars stand for pairs the two.
             null for images without any: every pixel is 0, unlabelled.
-        list: Text file below data_dir, an image path and a label path a line, in place of folders.
+        list: Text file below data_dir, an image path and a label path a line, in place of folders;
+            a tab stands between them where one has a space.
         classes: Names of the background and of the objects, all of one class.
         target: "instance" for ids, "semantic" for background and object, or "both".
         instance_ratio: Share of the objects of each image whose ids are kept, above 0 and up to 1;

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dataloaders.files import by_stem, list_images, pair, refuse_unpaired, require_unique
+from dataloaders.files import by_stem, list_images, pair, refuse_unpaired, require_names
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES
+from utils.lines import numbered_lines
 from utils.sample import Entry
 
 
@@ -26,7 +27,8 @@ def list_pairs(
         split: What `{split}` stands for in the names below.
         images: Folder or pattern of the images.
         labels: Folder or pattern of the label files, None for images alone.
-        list: Text file of an image path and a label path a line, in place of the two.
+        list: Text file of an image path and a label path a line, in place of the two; a tab parts
+            them where one has a space.
         label_suffixes: Endings of label files.
 
     Raises:
@@ -79,30 +81,40 @@ def from_patterns(
 def read_list(folder: Path, name: str) -> list[Entry]:
     """The pairs of a list file."""
     file = folder / name
-    if not file.is_file():
-        raise UserError(f"list: there is no file {file}")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"list: {file} cannot be read as text: {error}") from error
+        lines = numbered_lines(file)
+    except UserError as error:
+        raise UserError(f"list: {error}") from error
     entries, missing = [], []
-    for number, line in enumerate(lines, 1):
-        parts = line.split()
-        if not parts:
-            continue
+    for number, line in lines:
+        parts = paths_in(line)
         if len(parts) != 2:
             raise UserError(
-                f"{file} line {number}: an image and a label path are needed, "
-                f"not {len(parts)} words"
+                f"{file} line {number} holds {len(parts)} path{'' if len(parts) == 1 else 's'}; an "
+                "image and a label path are needed, with a tab between them where one has a space"
             )
-        image, label = (folder / part.lstrip("/") for part in parts)
-        gone = [path for path in (image, label) if not path.is_file()]
-        missing += [f"{file} line {number}: there is no file {path}" for path in gone]
-        if not gone:
-            entries.append(Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label))
+        image, label = (place(folder, part) for part in parts)
+        gone = [
+            f"{file} line {number}: there is no file {path}{f' or {part}' * part.startswith('/')}"
+            for path, part in ((image, parts[0]), (label, parts[1]))
+            if not path.is_file()
+        ]
+        missing += gone
+        entries.append((Entry(str(Path(parts[0]).with_suffix("")).lstrip("/"), image, label), gone))
     refuse_unpaired(missing)
-    require_unique([entry.name for entry in entries], file)
-    return entries
+    require_names([entry.name for entry, _ in entries], file)
+    return [entry for entry, gone in entries if not gone]
+
+
+def paths_in(line: str) -> list[str]:
+    """What tabs part, or in a line without any spaces."""
+    return [part.strip() for part in line.split("\t" if "\t" in line else None) if part.strip()]
+
+
+def place(folder: Path, path: str) -> Path:
+    """The file of a path below a folder; one that starts with a slash may be there as it stands."""
+    whole = path.startswith("/") and Path(path).is_file()
+    return Path(path) if whole else folder / path.lstrip("/")
 
 
 def has_pattern(text: str) -> bool:

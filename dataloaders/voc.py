@@ -18,13 +18,13 @@ from dataloaders.files import (
     NoFolder,
     find_below,
     find_data_dir,
-    read_lines,
     refuse_unpaired,
-    require_unique,
+    require_names,
 )
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
 from utils.fingerprint import files_of
+from utils.lines import read_lines
 from utils.sample import Entry
 
 AUGMENTED = "_aug"
@@ -71,7 +71,7 @@ class VOC(BaseDataset):
                 f"there is no file {index}; python tools/prepare_voc_aug.py makes it from SBD"
             )
         entries = [self._entry(root, line, index) for line in read_lines(index)]
-        require_unique([entry.name for entry in entries], index)
+        require_names([entry.name for entry in entries], index)
         missing = {
             path: f"{index} lists {entry.name}, but there is no file {path}"
             for entry in entries

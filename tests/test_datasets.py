@@ -195,6 +195,30 @@ def test_folder_list(tmp_path):
         folder(tmp_path, split="train", list="{split}.lst")
 
 
+def test_folder_list_of_names_with_spaces_and_of_whole_paths(tmp_path):
+    for name in ("my image", "b"):
+        write_png(tmp_path / "data" / "images" / f"{name}.png", noise())
+        write_png(tmp_path / "elsewhere" / f"{name}.png", ids())
+    list_file, away = tmp_path / "data" / "all.txt", tmp_path / "elsewhere"
+    list_file.write_bytes(
+        b"\xef\xbb\xbf"
+        + f"images/my image.png\t{away}/my image.png\n".encode()
+        + f"images/b.png {away}/b.png\n".encode()
+    )
+    data = folder(tmp_path / "data", list="all.txt")
+    assert [e.name for e in data.entries] == ["images/my image", "images/b"]
+    assert data.entries[0].label == away / "my image.png"
+    for text, message in (
+        ("", "all.txt is empty; a line for each image is expected"),
+        ("images/my image.png x.png", "line 1 holds 3 paths; .* with a tab between them"),
+        ("\nimages/b.png", "line 2 holds 1 path; an image and a label path"),
+        ("images/b.png /gone/b.png", "no file .*/data/gone/b.png or /gone/b.png"),
+    ):
+        list_file.write_text(text)
+        with pytest.raises(UserError, match=message):
+            folder(tmp_path / "data", list="all.txt")
+
+
 def test_folder_palette_png_keeps_its_indices(tmp_path):
     palette = [[9, 9, 9], [1, 2, 3], [200, 0, 0]]
     write_png(tmp_path / "images" / "0.png", noise())

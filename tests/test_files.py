@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dataloaders.files import NoFolder, find_below, list_files, list_images, pair, read_lines
+from dataloaders.files import NoFolder, find_below, list_files, list_images, pair
 from dataloaders.held_out import held_out
 from utils.errors import UserError
+from utils.lines import read_lines
 
 
 def touch(path: Path) -> Path:
@@ -88,7 +89,7 @@ def test_held_out_keeps_the_order_and_follows_the_seed():
 
 def test_read_lines(tmp_path):
     path = tmp_path / "list.txt"
-    path.write_bytes(b"one\r\n\n two \n")
+    path.write_bytes(b"\xef\xbb\xbfone\r\n\n two \n")  # as Windows writes it
     assert read_lines(path) == ["one", "two"]
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read as text"):

@@ -523,6 +523,13 @@ def test_lines_that_are_no_frame(tmp_path, line):
         read_lane_file(file)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path):
+    make_tusimple(tmp_path, dates=("0313",))
+    file = tmp_path / "label_data_0313.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(read_lane_file(file)) == 2
+
+
 def test_a_frame_without_lanes_is_background(tmp_path):
     line = json.dumps({"lanes": [], "h_samples": [0, 2], "raw_file": "a.jpg"})
     assert numbers(draw_lanes(lane_frame(json.loads(line)), (6, 8), 5)) == [0]

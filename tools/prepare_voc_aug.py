@@ -23,13 +23,14 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from base.base_dataset import size_of  # noqa: E402
-from dataloaders.files import find_below, find_data_dir, list_files, read_lines  # noqa: E402
+from dataloaders.files import find_below, find_data_dir, list_files  # noqa: E402
 from dataloaders.mat_files import as_label_map, load_mat  # noqa: E402
 from dataloaders.palettes import load_palette  # noqa: E402
 from dataloaders.voc import RIM  # noqa: E402
 from utils.command import run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import read_image, write_png  # noqa: E402
+from utils.lines import read_lines  # noqa: E402
 
 log = logging.getLogger("segforge")
 

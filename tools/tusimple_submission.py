@@ -26,6 +26,7 @@ from utils.embeddings_file import read_dataset  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import read_label  # noqa: E402
 from utils.lanes import fit_lanes  # noqa: E402
+from utils.lines import read_lines  # noqa: E402
 from utils.tusimple import read_frames, write_frames  # noqa: E402
 
 ENDINGS = ("_instances.png", ".png", "_predictions.h5", ".h5")
@@ -76,9 +77,9 @@ def main(args: argparse.Namespace) -> None:
 def read_index(file: Path) -> dict[str, str]:
     """The numbers of frames by raw_file."""
     try:
-        pairs = [line.split(maxsplit=1) for line in file.read_text().splitlines()]
+        pairs = [line.split(maxsplit=1) for line in read_lines(file)]
         return {raw_file: f"{int(number):04d}" for number, raw_file in pairs}
-    except (OSError, ValueError) as error:
+    except (UserError, ValueError) as error:
         raise UserError(
             f"{file} is no index of tools/prepare_tusimple.py, a number and a raw_file a line"
         ) from error

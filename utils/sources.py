@@ -16,6 +16,7 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_image
+from utils.lines import read_lines
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 EXACT_COUNTS = (".mp4", ".m4v", ".mov")  # an index of all frames; others give an estimate
@@ -258,10 +259,9 @@ def listed(index: Path) -> list[Path]:
         UserError: If it is no text, empty, or names a file that is not there.
     """
     try:
-        lines = [line.strip() for line in index.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        paths = [index.parent / line for line in read_lines(index)]
+    except UserError as error:
         raise UserError(f"--images {index} is no list of files that can be read") from error
-    paths = [index.parent / line for line in lines if line]
     if not paths:
         raise UserError(f"--images {index}: the list is empty; write a path on each line")
     missing = next((path for path in paths if not path.is_file()), None)

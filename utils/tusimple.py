@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
+from utils.lines import numbered_lines
 
 NAMES = ("Lane_Accuracy", "Lane_FP", "Lane_FN")
 REACH = 20  # pixels across a lane within which a point is right
@@ -34,14 +35,8 @@ def read_frames(path: Path, keys: Iterable[str] = ()) -> dict[str, dict]:
     Raises:
         UserError: If it cannot be read, a line is no such frame, or a frame comes twice.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text: {error}") from error
     frames: dict[str, dict] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             frame = json.loads(line)
         except ValueError:
