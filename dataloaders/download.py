@@ -24,9 +24,12 @@ def fetch(url: str, md5: str, part: str, folder: Path) -> None:
     processes one downloads; the others wait, and find the folder there.
 
     Raises:
-        UserError: If the archive does not come, is damaged, or holds no such folder.
+        UserError: If a file is where the folder should be, or the archive does not come, is
+            damaged, or holds no such folder.
     """
-    ground = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    ground = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not ground.is_dir():
+        raise UserError(f"{ground} is a file, and no folder to download into; name another place")
     try:
         with lock_of(folder / part):
             if not (folder / part).is_dir():

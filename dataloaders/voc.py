@@ -40,7 +40,7 @@ class VOC(BaseDataset):
     start with a slash, and stand below `VOC2012`.
 
     Args:
-        data_dir: Folder that holds `VOCdevkit/VOC2012` or `VOC2012`.
+        data_dir: Folder that holds `VOCdevkit/VOC2012` or `VOC2012`, or the latter itself.
         split: "train", "val", "trainval", "test" (images without labels), or with the labels of
             SBD in `SegmentationClassAug` "train_aug", "val_aug", "trainval_aug".
         download: Fetch the images and labels of train and val, 2 GB, where they are missing.
@@ -82,13 +82,14 @@ class VOC(BaseDataset):
         return [entry for entry in entries if not missing.keys() & {*files_of(entry)}]
 
     def _find(self) -> Path:
+        folder = Path(self.data_dir).expanduser()
         try:
-            return find_below(find_data_dir(self.data_dir), "VOC2012")
+            folder = find_data_dir(self.data_dir)
+            return find_voc(folder)
         except NoFolder:
             if not self.download:
                 raise
             archive = DATASET_YEAR_DICT["2012"]
-            folder = Path(self.data_dir).expanduser()
             fetch(archive["url"], archive["md5"], archive["base_dir"], folder)
             return folder / archive["base_dir"]
 
@@ -108,3 +109,12 @@ class VOC(BaseDataset):
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         labels = super().decode(label, entry)["semantic"]
         return {"semantic": np.where(labels == RIM, self.ignore_index, labels)}
+
+
+def find_voc(folder: Path) -> Path:
+    """The folder VOC2012: below a folder, or that itself.
+
+    Raises:
+        NoFolder: If it is not there.
+    """
+    return folder if (folder / "ImageSets").is_dir() else find_below(folder, "VOC2012")

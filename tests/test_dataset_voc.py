@@ -75,8 +75,9 @@ def test_names_and_colours():
     assert DATASETS["VOC"].palette[:4] == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
 
 
-def test_data_dir_may_be_the_devkit(root):
-    assert len(voc(root / "VOCdevkit")) == 2
+@pytest.mark.parametrize("below", ["VOCdevkit", "VOCdevkit/VOC2012"])
+def test_data_dir_may_be_a_folder_inside(root, below):
+    assert len(voc(root / below)) == 2
 
 
 def index(root, split):
@@ -97,7 +98,7 @@ def test_missing_pieces(root):
     refuse(root, index(root, "train"), "lists 2007_000039, but there is no file", label)
     index(root, "train").unlink()
     refuse(root, "there is no file", index(root, "train"))
-    refuse(root / "VOCdevkit" / "VOC2012", "there is no folder", "docs/datasets.md")
+    refuse(root / "VOCdevkit" / "VOC2012" / "JPEGImages", "there is no folder", "docs/datasets.md")
 
 
 def test_all_that_is_missing_is_listed_at_once(root):
@@ -165,6 +166,25 @@ def test_nothing_is_fetched_where_two_are_there(serve, root, tmp_path):
         (target / name / "VOC2012").mkdir(parents=True)
     refuse(target, "a/VOC2012 and", "b/VOC2012; set data_dir", download=True)
     assert sorted(path.name for path in target.iterdir()) == ["a", "b"]
+
+
+def test_download_into_the_folder_below_the_data_root(serve, root, tmp_path, monkeypatch):
+    """An empty folder there is the target, not one of the working directory."""
+    serve(root / "VOCdevkit")
+    (tmp_path / "data" / "pascal").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("SEGFORGE_DATA", str(tmp_path / "data"))
+    assert len(voc("pascal", download=True)) == 2
+    assert (tmp_path / "data" / "pascal" / "VOCdevkit" / "VOC2012").is_dir()
+    assert not [*(tmp_path / "here").iterdir()]
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_file_is_no_place_to_download_into(below, root, tmp_path, monkeypatch):
+    monkeypatch.setattr("dataloaders.download.download_and_extract_archive", None)
+    (tmp_path / "file").write_text("")
+    refuse(tmp_path / "file" / below, f"{tmp_path / 'file'} is a file, and no", download=True)
 
 
 def test_download_beside_another_year(serve, root, tmp_path):

@@ -26,7 +26,7 @@ from base.base_dataset import size_of  # noqa: E402
 from dataloaders.files import find_below, find_data_dir, list_files  # noqa: E402
 from dataloaders.mat_files import as_label_map, load_mat  # noqa: E402
 from dataloaders.palettes import load_palette  # noqa: E402
-from dataloaders.voc import RIM  # noqa: E402
+from dataloaders.voc import RIM, find_voc  # noqa: E402
 from utils.command import run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import read_image, write_png  # noqa: E402
@@ -39,7 +39,7 @@ LABELS = "SegmentationClassAug"
 
 def main(args: argparse.Namespace) -> None:
     """Write `SegmentationClassAug` and the lists `*_aug.txt`, both or neither."""
-    root = find_below(find_data_dir(args.data_dir), "VOC2012")
+    root = find_voc(find_data_dir(args.data_dir))
     if not args.sbd.is_dir():
         raise UserError(f"--sbd: there is no folder {args.sbd}")
     source = find_below(args.sbd, "cls")
