@@ -15,7 +15,7 @@ from utils.augmentation import augmentation
 from utils.cache import SampleCache, make_cache
 from utils.entries import EntryList
 from utils.errors import UserError
-from utils.image_io import read_image, read_label
+from utils.image_io import is_turned, read_image, read_label
 from utils.normalization import Normalization, make_normalization
 from utils.registry import Registry
 from utils.sample import Entry, Sample
@@ -98,11 +98,7 @@ class BaseDataset(Dataset, ABC):
         image = read_image(entry.image, self.channels)
         maps = {} if entry.label is None else self.decode(read_label(entry.label), entry)
         for label in maps.values():
-            if label.shape != image.shape[:2]:
-                raise UserError(
-                    f"{entry.image} is {size_of(image)}, its label {entry.label} "
-                    f"{size_of(label)}; they must be of one size"
-                )
+            require_one_size(entry, image, label)
         return Sample(entry.name, image, maps)
 
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
@@ -177,6 +173,21 @@ class BaseDataset(Dataset, ABC):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def require_one_size(entry: Entry, image: np.ndarray, label: np.ndarray) -> None:
+    """Refuse an image (H, W, C) and a label map (H, W) that differ in size.
+
+    Raises:
+        UserError: Naming both files.
+    """
+    if label.shape == image.shape[:2]:
+        return
+    turned = label.shape == image.shape[1::-1] and is_turned(entry.image)
+    raise UserError(
+        f"{entry.image} is {size_of(image)}{' (its EXIF tag turns it)' if turned else ''}, its "
+        f"label {entry.label} {size_of(label)}; they must be of one size"
+    )
 
 
 def size_of(array: np.ndarray) -> str:

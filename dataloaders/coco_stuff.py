@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from base.base_dataset import DATASETS, BaseDataset, size_of
+from base.base_dataset import DATASETS, BaseDataset, require_one_size
 from dataloaders.files import (
     find_below,
     find_data_dir,
@@ -94,11 +94,7 @@ class COCOStuff(BaseDataset):
             return super().read(entry)
         sample = super().read(entry._replace(label=None))
         label = read_mat(entry.label)
-        if label.shape != sample.image.shape[:2]:
-            raise UserError(
-                f"{entry.image} is {size_of(sample.image)}, its label {entry.label} "
-                f"{size_of(label)}; they must be of one size"
-            )
+        require_one_size(entry, sample.image, label)
         sample.maps["semantic"] = np.where(label == 0, self.ignore_index, label - 1)
         return sample
 

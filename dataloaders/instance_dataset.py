@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from base.base_dataset import BaseDataset, size_of
+from base.base_dataset import BaseDataset, require_one_size
 from dataloaders.instance_labels import (
     TARGETS,
     Target,
@@ -13,7 +13,6 @@ from dataloaders.instance_labels import (
     read_ids,
     target_maps,
 )
-from utils.errors import UserError
 from utils.image_io import read_image
 from utils.sample import Entry, Sample
 
@@ -62,11 +61,7 @@ class InstanceDataset(BaseDataset):
         if entry.label is None:
             return Sample(entry.name, image, {})
         ids = self.read_ids(entry)
-        if ids.shape != image.shape[:2]:
-            raise UserError(
-                f"{entry.image} is {size_of(image)}, its label {entry.label} {size_of(ids)}; "
-                "they must be of one size"
-            )
+        require_one_size(entry, image, ids)
         return Sample(entry.name, image, self.maps(ids, entry.name))
 
     def maps(self, ids: np.ndarray, name: str) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from base.base_dataset import DATASETS, BaseDataset, size_of
+from base.base_dataset import DATASETS, BaseDataset, require_one_size
 from dataloaders.files import (
     NoFolder,
     find_below,
@@ -97,11 +97,7 @@ class TuSimple(BaseDataset):
         else:
             frame = lane_frame(json.loads(entry.meta))
             ids, meta = draw_lanes(frame, image.shape[:2], self.thickness), frame.as_json()
-        if ids.shape != image.shape[:2]:
-            raise UserError(
-                f"{entry.image} is {size_of(image)}, its label {entry.label} {size_of(ids)}; "
-                "they must be of one size"
-            )
+        require_one_size(entry, image, ids)
         maps = target_maps(ids, self.targets, self.ignore_index)
         return Sample(entry.name, image, maps, meta=meta)
 

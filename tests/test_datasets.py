@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -217,6 +218,19 @@ def test_folder_list_of_names_with_spaces_and_of_whole_paths(tmp_path):
         list_file.write_text(text)
         with pytest.raises(UserError, match=message):
             folder(tmp_path / "data", list="all.txt")
+
+
+@pytest.mark.parametrize("orientation, told", [(6, " (its EXIF tag turns it)"), (1, "")])
+def test_folder_photo_that_is_turned(tmp_path, orientation, told):
+    make_folder(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    size = (30, 20) if orientation == 6 else (20, 30)
+    (tmp_path / "images" / "0.png").unlink()
+    Image.new("RGB", size).save(tmp_path / "images" / "0.jpg", exif=exif)
+    write_png(tmp_path / "labels" / "0.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(UserError, match=re.escape(f"0.jpg is 20x30{told}, its label")):
+        folder(tmp_path)[0]
 
 
 def test_folder_palette_png_keeps_its_indices(tmp_path):

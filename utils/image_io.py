@@ -19,6 +19,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".p
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins, of either byte order and size
 SPREAD = {b"\x01": 255, b"\x02": 85, b"\x04": 17}  # bits of a grey PNG, OpenCV's factor to 0..255
 
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
+
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """Read an image as (H, W, channels), uint8 or uint16 as stored, RGB where channels is 3.
@@ -51,6 +53,15 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     if image.shape[2] != channels:
         raise UserError(f"{path} holds {image.shape[2]} channels; the config asks for {channels}")
     return np.ascontiguousarray(image)
+
+
+def is_turned(path: Path) -> bool:
+    """Whether an image's EXIF orientation swaps its height and width."""
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ORIENTATION) in SIDEWAYS
+    except (OSError, SyntaxError, ValueError):
+        return False
 
 
 def pages(data: bytes) -> np.ndarray:
