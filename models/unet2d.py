@@ -32,7 +32,7 @@ LETTERS: dict[str, Layer] = {
     "b": lambda channels, groups: nn.BatchNorm2d(channels),
     "g": group_norm,
     "r": lambda channels, groups: nn.ReLU(),
-    "l": lambda channels, groups: nn.LeakyReLU(0.1),
+    "l": lambda channels, groups: nn.LeakyReLU(),
     "e": lambda channels, groups: nn.ELU(),
 }
 
@@ -50,7 +50,8 @@ class UNet2D(BaseModel):
         in_channels: Channels of the image.
         feature_maps: Width of each level, finest first.
         layer_order: Layers of one convolution in order: c convolution 3x3 (with a bias only where
-            there is no norm), b batch norm, g group norm, r ReLU, l leaky ReLU, e ELU.
+            there is no norm), b batch norm, g group norm, r ReLU, l leaky ReLU with slope 0.01, e
+            ELU.
         num_groups: Groups of a group norm; one where a map has fewer channels.
         freeze_bn: Keep every batch norm as it is.
     Shape:

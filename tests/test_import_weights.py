@@ -167,6 +167,7 @@ def lettered(before: int, after: int, order: str) -> nn.Sequential:
             "b": ("batchnorm", nn.BatchNorm2d(width)),
             "g": ("groupnorm", nn.GroupNorm(8 if width >= 8 else 1, width)),
             "r": ("ReLU", nn.ReLU()),
+            "l": ("LeakyReLU", nn.LeakyReLU()),
             "e": ("ELU", nn.ELU()),
         }[letter]
         conv.add_module(name, layer)
@@ -209,7 +210,7 @@ class SpocoUNet(nn.Module):
         return self.final_conv(x)
 
 
-@pytest.mark.parametrize("order", ["bcr", "gcr", "cr", "cbe"])
+@pytest.mark.parametrize("order", ["bcr", "bcl", "gcr", "cr", "cbe"])
 @torch.no_grad()
 def test_spoco(order, imported, capsys):
     torch.manual_seed(0)
