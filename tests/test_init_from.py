@@ -172,6 +172,91 @@ def test_embeddings_are_no_classes_though_as_many(told, tmp_path):
     close(outputs(new), outputs(old).flip(1))
 
 
+BACKBONES = {"GCN": {"backbone": "resnet18"}, "DUCHDC": {"backbone": "resnet18"}, "ENet": {}}
+
+
+@pytest.mark.parametrize("outputs", [("semantic", "embedding"), ("embedding", "semantic")])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_classes_beside_embeddings_in_another_order(name, outputs, tmp_path):
+    """GCN and DUCHDC keep both outputs in one layer: classes move, embeddings keep their place."""
+    channels = {output: {"semantic": 4, "embedding": 8}[output] for output in outputs}
+    there = identity(name, OLD, channels, **BACKBONES[name])
+    here = identity(name, ["tree", "sky", "car", "road"], channels, **BACKBONES[name])
+    old, new = built(there), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=OLD, out_channels=channels), here)
+    assert report.adapted and not report.skipped and not report.missing
+    with torch.no_grad():
+        ours, theirs = new(IMAGE), old(IMAGE)
+    close(ours["semantic"], theirs["semantic"][:, [3, 0, 2, 1]])
+    close(ours["embedding"], theirs["embedding"])
+
+
+@pytest.mark.parametrize("classes", [OLD, ["car", "lake", "sky"]], ids=["same", "other"])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_classes_of_a_single_output_go_to_the_output_of_classes(name, classes, tmp_path):
+    """Whatever it is called; the embeddings beside it are as built."""
+    channels = {"embedding": 8, "semantic": len(classes)}
+    here = identity(name, classes, channels, **BACKBONES[name])
+    old, new = built(identity(name, **BACKBONES[name])), built(here, seed=1)
+    report = start_from(new, saved(tmp_path, old, classes=OLD, out_channels=4), here)
+    assert not report.skipped
+    assert report.missing == (["head.embedding.weight"] if name == "ENet" else [])
+    rows = {"ENet": "head.{}.weight", "DUCHDC": "score.0.weight", "GCN": "scores.0.1.branch.0.bias"}
+    mine = new.state_dict()[rows[name].format("semantic")]
+    theirs = old.state_dict()[rows[name].format("out")]
+    common = [label for label in classes if label in OLD]
+    each = 16 if name == "DUCHDC" else 1
+    axis, before = (1, 0) if name == "ENet" else (0, 8)
+    for label in common:
+        to, source = before + classes.index(label), OLD.index(label)
+        assert torch.equal(
+            mine.narrow(axis, to * each, each), theirs.narrow(axis, source * each, each)
+        )
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["x", 5, {}, {"loss": 5}, {"loss": [None]}, {"loss": {"type": ["x"]}}, {"loss": {"args": 1}}],
+    ids=str,
+)
+def test_a_config_that_is_none_of_ours_tells_nothing(config, tmp_path):
+    """Nor do channels that are none."""
+    here = identity("ENet", ["tree", "sky", "car", "road"])
+    old, new = built(identity("ENet")), built(here, seed=1)
+    told = {"config": config, "out_channels": torch.ones(2)}
+    assert start_from(new, saved(tmp_path, old, classes=OLD, **told), here).adapted
+    close(outputs(new), outputs(old)[:, [3, 0, 2, 1]])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of sparse tensors
+def test_tensors_that_are_not_dense_are_refused(tmp_path):
+    here = identity("ENet")
+    model = built(here)
+    before = outputs(model)
+    state = model.state_dict()
+    state["head.out.weight"] = state["head.out.weight"].to_sparse()
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="tensor head.out.weight is sparse"):
+        start_from(model, tmp_path / "weights.pth", here)
+    assert torch.equal(outputs(model), before)
+
+
+def test_a_constructor_that_reads_values_builds_all_the_same(tmp_path, monkeypatch):
+    """Rates that fall, as many networks make them: with sizes alone it cannot be built."""
+
+    class Falling(MODELS["ENet"]):
+        def __init__(self, out_channels: int):
+            super().__init__(out_channels, dropout=torch.linspace(0.2, 0.1, 2).tolist())
+
+    monkeypatch.setitem(MODELS._classes, "Falling", Falling)
+    here = identity("Falling", ["tree", "sky", "car", "road"])
+    old, new = built(identity("Falling")), built(here, seed=1)
+    state = torch.random.get_rng_state()
+    start_from(new, saved(tmp_path, old, classes=OLD), here)
+    assert torch.equal(state, torch.random.get_rng_state())
+    close(outputs(new), outputs(old)[:, [3, 0, 2, 1]])
+
+
 # ---------------------------------------------------------------- other images, other models
 
 

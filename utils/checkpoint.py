@@ -143,10 +143,20 @@ PREFIXES = ("module.", "_orig_mod.")  # of nn.DataParallel and torch.compile
 
 
 def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights in a file, however deep, without the prefixes that wrappers give."""
+    """The weights in a file, however deep, without the prefixes that wrappers give.
+
+    Raises:
+        UserError: If one is not a dense tensor of numbers.
+    """
     while nest := next((key for key in NESTS if isinstance(state.get(key), dict)), None):
         state = state[nest]
     found = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, value in found.items():
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            raise UserError(
+                f"the weights' tensor {name} is sparse, quantized or without values; weights are "
+                "dense tensors of numbers: make it one and save the file again"
+            )
     for prefix in PREFIXES:
         found = {name.removeprefix(prefix): value for name, value in found.items()}
     return found
