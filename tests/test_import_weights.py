@@ -93,9 +93,15 @@ def test_torchvision(name, imported):
 # ---------------------------------------------------------------- segmentation_models.pytorch
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "timm/resnet10t"])
 @pytest.mark.parametrize(
-    ("theirs", "ours", "args"), [("Unet", "UNet", {}), ("FPN", "FPN", {"align_corners": True})]
+    ("theirs", "ours", "args", "backbone"),
+    [
+        *(("Unet", "UNet", {}, name) for name in ("resnet18", "resnet34", "timm/resnet10t")),
+        *(
+            ("FPN", "FPN", {"align_corners": True}, name)
+            for name in ("resnet18", "resnet34", "vgg13_bn", "vgg16", "timm/resnet10t")
+        ),
+    ],
 )
 @torch.no_grad()
 def test_smp(theirs, ours, args, backbone, imported):

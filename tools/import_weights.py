@@ -63,11 +63,12 @@ def torchvision(theirs: State, model: BaseModel) -> State:
 
 
 def smp(theirs: State, model: BaseModel) -> State:
-    """segmentation_models.pytorch; its ResNets are torchvision's, "tu-" encoders are timm's."""
+    """segmentation_models.pytorch; ResNets and VGGs are torchvision's, "tu-" encoders timm's."""
     if not getattr(model, "align_corners", True):
         raise UserError('smp\'s FPN aligns corners; set "align_corners" to true in arch.args')
     rules = [
         (r"^encoder\.model\.", "encoder.net."),
+        (r"^encoder\.features\.", "encoder."),
         (r"^decoder\.blocks\.(\d)\.conv1\.", r"decoder.steps.\1.convs.0."),
         (r"^decoder\.blocks\.(\d)\.conv2\.", r"decoder.steps.\1.convs.1."),
         (r"^segmentation_head\.0\.", "head.heads.out."),
@@ -140,7 +141,7 @@ SOURCES = {
     "torchvision": Source(torchvision, "classifiers, for the encoder of any model"),
     "smp": Source(
         smp,
-        "UNet and FPN, on a ResNet or one of timm's backbones",
+        "UNet and FPN, on a ResNet or one of timm's backbones, FPN on a VGG too",
         ("UNet", "FPN"),
         "segmentation_head.0.bias",
     ),
