@@ -65,10 +65,26 @@ def test_maps_of_another_shape_are_refused(last, stride, message, fake_timm):
         make_encoder("timm/small")
 
 
-def test_an_error_without_words_leaves_no_colon(fake_timm):
+@pytest.mark.parametrize(
+    ("error", "output_stride", "says"),
+    [
+        (
+            TypeError("Net.__init__() got an unexpected keyword argument 'output_stride'"),
+            16,
+            'no feature maps at output stride 16; set "output_stride" to 32, or take another netw',
+        ),
+        (AssertionError(), 8, 'at output stride 8; set "output_stride" to 32, or take another'),
+        (RuntimeError("size mismatch"), 8, "at output stride 8 (size mismatch); set"),
+        (AssertionError("no features"), 32, "at output stride 32 (no features); take another net"),
+        (AssertionError(), 32, "at output stride 32; take another network"),
+    ],
+    ids=repr,
+)
+def test_a_network_that_cannot_be_built_so(error, output_stride, says, fake_timm):
     def refuse() -> None:
-        raise AssertionError
+        raise error
 
     fake_timm(refuse)
-    with pytest.raises(ValueError, match="gives no feature maps at output stride 8$"):
-        make_encoder("timm/small", output_stride=8)
+    with pytest.raises(ValueError) as raised:
+        make_encoder("timm/small", output_stride=output_stride)
+    assert says in str(raised.value)

@@ -66,9 +66,12 @@ def timm_encoder(
             'set "pretrained" to false, or to the path of a weights file you have'
         ) from error
     except (NotImplementedError, AssertionError, TypeError, RuntimeError) as error:
+        # of the stride a constructor says that it knows no such argument; of weights, which fit not
+        words = str(error) if output_stride == 32 or type(error) is RuntimeError else ""
+        stride = 'set "output_stride" to 32, or ' if output_stride != 32 else ""
         raise ValueError(
             f"timm/{name} gives no feature maps at output stride {output_stride}"
-            + (f": {error}" if str(error) else "")
+            f"{words and f' ({words})'}; {stride}take another network"
         ) from error
     encoder = TimmEncoder(net)
     wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
