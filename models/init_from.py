@@ -75,7 +75,7 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
     Args:
         model: As built.
         path: A checkpoint of ours, whose moving average is taken where there is one, or a state
-            dict, bare or nested, with or without the prefix "module.".
+            dict, bare or nested, with or without the prefixes of wrappers such as "module.".
         identity: The model's "arch", "out_channels", "classes" and "config", as in a checkpoint.
 
     Raises:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import train
+from base.base_model import BaseModel
 from models import MODELS, rebuild
 from models.init_from import start_from
 from utils import checkpoint
@@ -58,18 +59,38 @@ def nested(key: str):
     return lambda state: {key: state, "epoch": 3}
 
 
+def prefixed(prefix: str):
+    return lambda state: {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def lightning(prefix: str):
+    return lambda state: {"pytorch-lightning_version": "2", "state_dict": prefixed(prefix)(state)}
+
+
 @pytest.mark.parametrize(
     "form",
     [
         dict,
-        lambda state: {f"module.{name}": value for name, value in state.items()},
+        prefixed("module."),
+        prefixed("_orig_mod.module."),
+        prefixed("module._orig_mod."),
+        lightning("model."),
+        lightning("model._orig_mod."),
         nested("state_dict"),
         nested("model_state_dict"),
         nested("model"),
         lambda state: {"ema": {"state_dict": state}, "state_dict": {"other": torch.zeros(1)}},
         lambda state: {"ema": None, "state_dict": state, "classes": OLD},
     ],
-    ids=["plain", "module.", "state_dict", "model_state_dict", "model", "average", "no average"],
+    ids=[
+        *("plain", "DataParallel", "compiled DataParallel", "DataParallel of compiled"),
+        *("Lightning", "Lightning of compiled"),
+        "state_dict",
+        "model_state_dict",
+        "model",
+        "average",
+        "no average",
+    ],
 )
 def test_forms_of_a_file(form, tmp_path):
     here = identity("ENet")
@@ -94,6 +115,24 @@ def test_classes_in_another_order(name, monkeypatch):
     report = start_from(new, "weights.pth", here)
     assert report.adapted and not report.skipped and not report.missing
     close(outputs(new), outputs(old)[:, [3, 0, 2, 1]])
+
+
+def test_a_model_in_a_part_called_model(tmp_path, monkeypatch):
+    """The names of our own files are as they are, though all begin as Lightning's do."""
+
+    class Around(BaseModel):
+        def __init__(self, out_channels: int):
+            super().__init__()
+            self.model = MODELS["ENet"](out_channels)
+
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            return self.model(image)
+
+    monkeypatch.setitem(MODELS._classes, "Around", Around)
+    here = identity("Around")
+    old, new = built(here), built(here, seed=1)
+    assert not start_from(new, saved(tmp_path, old), here).missing
+    assert torch.equal(outputs(new), outputs(old))
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def expected(path: Path | str) -> Iterator[None]:
 
 
 NESTS = ("ema", "state_dict", "model_state_dict", "model")  # where files keep their weights
-PREFIXES = ("module.", "_orig_mod.")  # of nn.DataParallel and torch.compile
+WRAPPED = re.compile(r"^((module|_orig_mod)\.)+")  # by nn.DataParallel and torch.compile
 
 
 def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
@@ -148,6 +148,7 @@ def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
     Raises:
         UserError: If one is not a dense tensor of numbers.
     """
+    by_lightning = "pytorch-lightning_version" in state
     while nest := next((key for key in NESTS if isinstance(state.get(key), dict)), None):
         state = state[nest]
     found = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
@@ -157,9 +158,9 @@ def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
                 f"the weights' tensor {name} is sparse, quantized or without values; weights are "
                 "dense tensors of numbers: make it one and save the file again"
             )
-    for prefix in PREFIXES:
-        found = {name.removeprefix(prefix): value for name, value in found.items()}
-    return found
+    if by_lightning and all(name.startswith("model.") for name in found):
+        found = {name.removeprefix("model."): value for name, value in found.items()}
+    return {WRAPPED.sub("", name): value for name, value in found.items()}
 
 
 def weights(state: dict[str, Any]) -> dict[str, Any]:
