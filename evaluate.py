@@ -90,6 +90,7 @@ def main(args: argparse.Namespace) -> None:
         "data": f"{section['type']}, split {dataset.split}, {len(dataset)} images",
         "arch": predict.config["arch"]["type"],
         "predictor": in_words(predict.sections["predictor"]),
+        "labeler": in_words(predict.sections["labeler"]),
         "postprocess": ", ".join(map(in_words, predict.sections["postprocess"])) or "none",
     }
     write_evaluation(output, about, predict, scores, metric, gallery, boundary)

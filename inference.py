@@ -57,7 +57,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predict:
 
 
 def load_as_asked(args: argparse.Namespace) -> Predict:
-    """The model of a command line, with its device, predictor and post-processing.
+    """The model of a command line, with its device, predictor, labeler and post-processing.
 
     Raises:
         UserError: If the model or the config cannot be read, or an option does not fit it.
@@ -70,9 +70,16 @@ def load_as_asked(args: argparse.Namespace) -> Predict:
     device = choose_devices(1 if torch.cuda.is_available() else 0, args.device)[0]
     predict = load(args.model, device)
     asked = asked or predict.config
+    target = asked["metric"][0]["target"]
+    if target != predict.task.target:
+        raise UserError(
+            f"{args.config} is for {target} labels, {args.model} was trained for "
+            f"{predict.task.target} ones; give a config of the model's task"
+        )
     predict.use(
         chosen_predictor(args, asked["predictor"]),
         chosen_postprocess(args.postprocess, asked["postprocess"]),
+        None if predict.decided else asked["labeler"],
     )
     return predict
 

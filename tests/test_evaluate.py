@@ -235,6 +235,12 @@ def test_a_model_of_objects(tmp_path):
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     images = rows(tmp_path / "out" / "images.csv")
     assert scores["SBD"] == pytest.approx(sum(float(row["SBD"]) for row in images) / len(images))
+    labeler = {"type": "MeanShift", "args": {"min_size": 2000}}  # more than an image has pixels
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"extends": str(model.parent / "config.json"), "labeler": labeler}))
+    assert score(model, "-o", tmp_path / "none", "-c", other) == 0
+    assert json.loads((tmp_path / "none" / "scores.json").read_text())["SBD"] == 0
+    assert "min_size=2000" in (tmp_path / "none" / "report.html").read_text()
 
 
 def test_a_full_disk(model, tmp_path, monkeypatch, capsys):

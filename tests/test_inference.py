@@ -273,10 +273,16 @@ def test_predictor_and_postprocessing_of_a_config(model, folder, tmp_path, capsy
     argv = ["-m", str(model), "-i", str(folder), "-c", str(config), "--window", "64"]
     sections = inference.load_as_asked(inference.parse(argv)).sections
     args = {"blend": "flat", "window": 64}
-    assert sections == {"predictor": {"type": "Sliding", "args": args}, "postprocess": [small]}
+    assert sections["predictor"] == {"type": "Sliding", "args": args}
+    assert sections["postprocess"] == [small]
     capsys.readouterr()
     assert infer(model, *words, tmp_path / "gone.json", "--overwrite") == 2
     assert "gone.json cannot be read: No such file" in capsys.readouterr().err
+    config.write_text(
+        json.dumps({"extends": str(run_config), "metric": {"type": "InstanceScores"}})
+    )
+    assert infer(model, *words, config, "--overwrite") == 2
+    assert "is for instance labels, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options of a command that predicts with a trained model."""
     add_common_options(parser)
     parser.add_argument("-m", "--model", required=True, type=Path, help="checkpoint of a run")
-    config = "JSON file whose predictor and postprocess are used in place of the checkpoint's"
+    config = "JSON file whose predictor, labeler and postprocess go before the checkpoint's"
     parser.add_argument("-c", "--config", type=Path, help=config)
     add_predictor_options(parser)
     add_postprocess_option(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class Predict:
         decided: The model gives labels as votes in place of scores, as a file of tools/export.py
             with --labels.
         fixed_size: Height and width of all images it takes, of such a file; or None.
-        sections: Those of the predictor and the post-processing in use.
+        sections: Those of the predictor, the labeler and the post-processing in use.
     """
 
     def __init__(self, state: dict, model: nn.Module, device: torch.device):
@@ -51,7 +52,6 @@ class Predict:
         if config["trainer"]["channels_last"]:
             model = model.to(memory_format=torch.channels_last)
         self.model = model.to(device).eval()
-        self.labeler = LABELERS.build(config["labeler"])
         target = config["metric"][0]["target"]
         palette = PALETTE if target == "instance" else self.palette
         heads = loss_sections(config["loss"])
@@ -59,14 +59,21 @@ class Predict:
         told = told_of(heads, embedding) if embedding else {}
         export = state.get("export", {})
         self.decided, self.fixed_size = export.get("labels", False), export.get("size")
-        scores = () if self.decided else self.labeler.scores
-        self.task = Task(self.classes, palette, target, scores, embedding, told)
-        self.use(config["predictor"], config["postprocess"])
+        self.task = Task(self.classes, palette, target, (), embedding, told)
+        self.sections: dict = {}
+        self.use(config["predictor"], config["postprocess"], config["labeler"])
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 
-    def use(self, predictor: dict | str, postprocess: list[dict]) -> None:
-        """Predict and post-process by these sections from here on."""
-        self.sections = {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
+    def use(
+        self, predictor: dict | str, postprocess: list[dict], labeler: dict | None = None
+    ) -> None:
+        """Predict, label and post-process by these sections from here on; None for the same."""
+        if labeler is not None:
+            self.labeler = LABELERS.build(labeler)
+            self.sections["labeler"] = LABELERS.resolve(labeler)
+            scores = () if self.decided else self.labeler.scores
+            self.task = replace(self.task, scores=scores)
+        self.sections |= {"predictor": PREDICTORS.resolve(predictor), "postprocess": postprocess}
         self.predictor = PREDICTORS.build(predictor, scores=self.task.scores)
         self.postprocess = make_postprocess(
             postprocess, self.classes, self.task.target, self.task.scores
