@@ -1,6 +1,8 @@
 """The benchmarks keep step with the code they measure."""
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,11 @@ def test_saved_maps_of_the_clustering(tmp_path, capsys):
     for labeler in (ours("MeanShift", 0.5), Exact(Parts())):
         for maps in (whole, small):
             assert measure("", labeler, maps, "cpu")[1] == 1.0
+
+
+@pytest.mark.slow
+def test_a_kill():
+    words = [sys.executable, "benchmarks/faults.py", "--kills", "1", "--workers", "0"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "0 kills left" in ended.stdout and "different: nothing" in ended.stdout
