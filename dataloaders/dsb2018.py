@@ -136,7 +136,7 @@ def merge_masks(folder: Path) -> np.ndarray:
     Raises:
         UserError: If there is no mask, one is unreadable, or sizes differ.
     """
-    paths = sorted(folder.glob("*.png"))
+    paths = sorted(folder.glob("[!.]*.png"))
     if not paths:
         raise UserError(f"{folder} holds no mask")
     size, objects = None, []

@@ -90,13 +90,13 @@ def list_files(folder: Path, ending: str) -> dict[str, Path]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What a folder holds, without a look at each file.
+    """What a folder holds, without a look at each file and without hidden ones, as macOS adds.
 
     Raises:
         UserError: If there is no such folder.
     """
     try:
-        return os.listdir(folder)
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
     except OSError as error:
         raise UserError(f"there is no folder {folder}") from error
 

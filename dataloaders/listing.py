@@ -72,7 +72,8 @@ def from_patterns(
         return list_images(folder / pattern, suffixes)
     if Path(pattern).is_absolute():
         raise UserError(f"{pattern!r}: patterns start below data_dir, {folder}")
-    paths = [p for p in folder.glob(pattern) if p.suffix.lower() in suffixes]
+    paths = [path for path in folder.glob(pattern) if path.suffix.lower() in suffixes]
+    paths = [path for path in paths if not path.name.startswith(".")]
     if not paths:
         raise UserError(f"no image in {folder} matches {pattern!r}")
     return by_stem(paths, lambda path: starred(path.relative_to(folder).as_posix(), pattern))

@@ -125,6 +125,13 @@ def test_real_samples(sheet, real_data):
     assert code == 0 and picture.shape == (24 + 2 * LINE, 2 * (3 * 246 + 6), 3), said
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_worker_is_started_or_spoken_of(sheet, tiny):
+    """torch warns of more workers than cores."""
+    tiny["train_loader"]["args"]["num_workers"] = 999
+    assert sheet("--count", "2")[0] == 0
+
+
 def test_a_seed_out_of_range(sheet):
     code, picture, said = sheet("--set", "seed=-1")
     assert code == 2 and picture is None and "seed is -1; it is a whole number from 0" in said

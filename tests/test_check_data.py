@@ -244,6 +244,22 @@ def test_a_page_lists_a_thousand_problems():
     assert "more" not in said([["problem"], ["file"]])
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"augment": True, "crop_size": -3}, "crop_size"),
+        ({"num_workers": -1}, "num_workers -1; at least"),
+        ({"drop_last": True, "batch_size": 7}, "batch"),
+    ],
+)
+def test_arguments_that_training_would_refuse(root, args, says, check):
+    """And the files are looked at all the same."""
+    write_png(root / "train" / "labels" / "1.png", labels(7))
+    code, report, _ = check("--split", "train", train=section(root, "train", **args))
+    ours, files = texts(report)
+    assert code == 2 and says in ours and "label value 7" in files
+
+
 def test_a_loader_that_cannot_be_built_does_not_hide_the_others(root, check):
     code, report, said = check(train=section(root, "gone"), val=section(root, "val"))
     assert code == 2 and report["problems"] == 1

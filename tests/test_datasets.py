@@ -274,8 +274,10 @@ def test_many_channels(tmp_path):
     assert np.array_equal(read_image(tmp_path / "six.tiff", 6), stack)
     Image.fromarray(stack[:, :, :4], "RGBA").save(tmp_path / "four.png")
     assert np.array_equal(read_image(tmp_path / "four.png", 4), stack[:, :, :4])
-    with pytest.raises(UserError, match="holds 4 channels; the config asks for 6"):
-        read_image(tmp_path / "four.png", 6)
+    Image.fromarray(stack[:, :, 0]).save(tmp_path / "one.png")
+    for name, held in (("four", "4 channels"), ("one", "1 channel")):
+        with pytest.raises(UserError, match=f"holds {held}; the config asks for 6"):
+            read_image(tmp_path / f"{name}.png", 6)
 
 
 def test_read_image_as_rgb(tmp_path):

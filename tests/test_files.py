@@ -9,6 +9,7 @@ import pytest
 
 from dataloaders.files import NoFolder, find_below, list_files, list_images, pair
 from dataloaders.held_out import held_out
+from dataloaders.listing import from_patterns
 from utils.errors import UserError
 from utils.lines import read_lines
 
@@ -47,6 +48,14 @@ def test_list_images_is_sorted_whatever_the_disk_says(tmp_path, monkeypatch):
         names = order(["b.png", "a.JPG", "c.txt", "c.png"])
         monkeypatch.setattr(os, "listdir", lambda _, names=names: names)
         assert list(list_images(tmp_path).items()) == list(found.items())
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    """macOS writes ._a.png beside a.png on disks of others."""
+    for name in ("a.png", "._a.png"):
+        touch(tmp_path / "images" / name)
+    assert [*list_images(tmp_path / "images")] == ["a"]
+    assert [*from_patterns(tmp_path, None, "images/*.png", (".png",))] == ["a"]
 
 
 def test_list_images_looks_at_no_file(tmp_path, monkeypatch):

@@ -482,6 +482,12 @@ def test_a_folder_for_a_model(model, folder, tmp_path, capsys):
     assert "is a folder; name a file in it, such as" in capsys.readouterr().err
 
 
+def test_hidden_files_are_no_images(tmp_path):
+    for name in ("a.png", "._a.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert expand(tmp_path) == [(tmp_path, tmp_path / "a.png")]
+
+
 @pytest.mark.parametrize("name", ["b.png", os.fsdecode(b"caf\xe9.png")])
 def test_a_picture_is_written_as_it_is(tmp_path, name):
     image = photo((20, 30, 3))

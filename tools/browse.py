@@ -75,7 +75,8 @@ def main(args: argparse.Namespace) -> None:
     transforms = config["transforms"] if training else None
     dataset = make_dataset(section, config["ignore_index"], transforms, training, seed=seed)
     if args.repeat is None:
-        order = make_loader(section, dataset, training, seed).order
+        idle = {**section, "args": {**section.get("args", {}), "num_workers": 0}}
+        order = make_loader(idle, dataset, training, seed).order
         keys = first_keys(order, args.epoch, args.count)
         captions = [dataset.entries[index].name for _, index in keys]
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402, F401 - registers everything a config may name
 from base.base_dataset import BaseDataset  # noqa: E402
-from dataloaders import make_dataset  # noqa: E402
+from dataloaders import make_dataset, make_loader  # noqa: E402
 from dataloaders.check import remember  # noqa: E402
 from dataloaders.files import noting_unpaired  # noqa: E402
 from dataloaders.survey.faults import Fault, doubts, duplicates, faults, repeats  # noqa: E402
@@ -79,8 +80,9 @@ class Part:
         return exhibits(self.dataset, self.looks, self.faults, PICTURES)
 
 
-def look_at(section: dict, ignore_index: int | None) -> Part:
-    """What lies in the data of a loader section; what cannot be listed is a fault too."""
+def look_at(config: dict, name: str) -> Part:
+    """What lies in the data of a loader; what cannot be listed, or made a batch, is a fault too."""
+    section, ignore_index = config[f"{name}_loader"], config["ignore_index"]
     part = Part()
     with noting_unpaired() as unpaired:
         try:
@@ -90,6 +92,8 @@ def look_at(section: dict, ignore_index: int | None) -> Part:
     part.faults += [Fault("unpaired", text) for text in unpaired]
     if part.dataset is None:
         return part
+    if not unpaired:
+        part.faults += refused(config, name)
     part.looks = survey(part.dataset)
     part.faults += faults(part.dataset, part.looks)
     part.doubts = doubts(part.dataset, part.looks) + repeats(part.looks)
@@ -97,6 +101,19 @@ def look_at(section: dict, ignore_index: int | None) -> Part:
     if not part.faults:
         remember(part.dataset, part.looks)
     return part
+
+
+def refused(config: dict, name: str) -> list[Fault]:
+    """What a loader and its augmentation say against their arguments."""
+    section, training = config[f"{name}_loader"], name == "train"
+    transforms = config["transforms"] if training else None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch's, of more workers than cores
+            dataset = make_dataset(section, config["ignore_index"], transforms, training)
+            make_loader(section, dataset, training)
+    except UserError as error:
+        return [Fault("data set", str(error))]
+    return []
 
 
 def tell(name: str, part: Part) -> None:
@@ -148,11 +165,7 @@ def main(args: argparse.Namespace) -> None:
         if config[f"{name}_loader"] is None:
             raise UserError(f"{args.config} has no {name}_loader")
     make_folder(args.output, "--output")
-    parts = {
-        name: look_at(config[f"{name}_loader"], config["ignore_index"])
-        for name in SPLITS
-        if name in wanted
-    }
+    parts = {name: look_at(config, name) for name in SPLITS if name in wanted}
     for name, found in duplicates({name: part.looks for name, part in parts.items()}).items():
         parts[name].faults += found
     for name, part in parts.items():

@@ -51,7 +51,8 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     if image.shape[2] != channels:
         image = pages(data) if path.suffix.lower() in (".tif", ".tiff") else image
     if image.shape[2] != channels:
-        raise UserError(f"{path} holds {image.shape[2]} channels; the config asks for {channels}")
+        held = f"{image.shape[2]} channel{'' if image.shape[2] == 1 else 's'}"
+        raise UserError(f"{path} holds {held}; the config asks for {channels}")
     return np.ascontiguousarray(image)
 
 

@@ -209,7 +209,7 @@ def expand(
     """
     if place.is_dir():
         wanted = (f".{extension.lstrip('.').lower()}",) if extension else IMAGE_SUFFIXES
-        files = without(list(place.rglob("*")), place, output)
+        files = without([p for p in place.rglob("*") if p.name[0] != "."], place, output)
         found = sorted((p for p in files if p.suffix.lower() in wanted), key=natural)
         if not found:
             video = next((p for p in files if p.suffix.lower() in VIDEO_SUFFIXES), None)

@@ -70,8 +70,9 @@ def value_hint(dataset: BaseDataset, looks: list[Look]) -> Hint | None:
             "for ids that start at 1",
             {"remap": {str(i + 1): i for i in range(classes)}},
         )
+    are = "is" if len(stray) == 1 else "are"
     return Hint(
-        f"if {listing(looks, stray)} are void (otherwise give the id of a class)",
+        f"if {listing(looks, stray)} {are} void (otherwise give the id of a class)",
         {"remap": {str(value): "ignore" for value in stray}},
     )
 
