@@ -118,16 +118,16 @@ class Cityscapes(BaseDataset):
         split = "train" if self.val_cities and self.split == "val" else self.split
         folder = find_below(root, f"leftImg8bit/{split}")
         cities = self._cities(folder)
-        images = files_of(folder, cities, IMAGE)
+        images = files_in(folder, cities, IMAGE)
         if self.split == "test":
             return [Entry(name, path) for name, path in images.items()]
         annotation = ANNOTATIONS[self.mode]
         labels = find_below(root, f"{annotation}/{split}")
         if self.instance_ratio is not None:
-            found = files_of(labels, cities, "_gtFine_instanceIds.png", self._place())
+            found = files_in(labels, cities, "_gtFine_instanceIds.png", self._place())
             return self._list_sample(folder, images, found)
         kind = "labelIds" if self.targets == ("semantic",) else "instanceIds"
-        return pair(images, files_of(labels, cities, f"_{annotation}_{kind}.png"))
+        return pair(images, files_in(labels, cities, f"_{annotation}_{kind}.png"))
 
     def _cities(self, folder: Path) -> list[str]:
         found = [name for name in sorted(names_in(folder)) if (folder / name).is_dir()]
@@ -203,7 +203,7 @@ class Cityscapes(BaseDataset):
         return {name: self.tables[name][values] for name in self.targets}
 
 
-def files_of(folder: Path, cities: list[str], ending: str, below: str = "") -> dict[str, Path]:
+def files_in(folder: Path, cities: list[str], ending: str, below: str = "") -> dict[str, Path]:
     """Files of all cities by name without the ending; file names start with the city's."""
     found: dict[str, Path] = {}
     for city in cities:

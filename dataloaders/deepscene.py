@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
+from dataloaders.colour_codes import codes_of, colour_of, label_codes
 from dataloaders.files import by_stem, find_below, find_data_dir, list_images, pair
 from dataloaders.palettes import load_palette
 from utils.errors import UserError
@@ -46,7 +47,7 @@ class DeepScene(BaseDataset):
         super().__init__(data_dir, split, ignore_index)
         ids = [*enumerate(self.palette), (self.classes.index("vegetation"), TREE)]
         ids += [(ignore_index, VOID)]
-        self.ids = {int(code(np.array(colour))): index for index, colour in ids}
+        self.ids = {int(codes_of(np.array(colour))): index for index, colour in ids}
 
     def list_entries(self) -> list[Entry]:
         images = find_below(find_data_dir(self.data_dir), f"{FOLDERS[self.split]}/rgb")
@@ -56,10 +57,10 @@ class DeepScene(BaseDataset):
     def decode(self, label: np.ndarray, entry: Entry) -> dict[str, np.ndarray]:
         if label.ndim != 3:
             raise UserError(f"{entry.label} holds ids; the labels in GT_color are colours")
-        codes, place = np.unique(code(label), return_inverse=True)
+        codes, place = np.unique(label_codes(label, entry.label), return_inverse=True)
         stray = [value for value in codes.tolist() if value not in self.ids]
         if stray:
-            colour = [stray[0] >> 16, stray[0] >> 8 & 255, stray[0] & 255]
+            colour = colour_of(stray[0])
             raise UserError(f"{entry.label} holds the colour {colour}, which is no class's")
         ids = np.array([self.ids[value] for value in codes.tolist()], np.int32)
         return {"semantic": ids[place].reshape(label.shape[:2])}
@@ -67,9 +68,3 @@ class DeepScene(BaseDataset):
 
 def frame(path: Path) -> str:
     return path.stem.split("_")[0]
-
-
-def code(colour: np.ndarray) -> np.ndarray:
-    """One number for (..., 3) RGB."""
-    red, green, blue = np.moveaxis(colour.astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from base.base_dataset import DATASETS, BaseDataset
+from dataloaders.colour_codes import codes_of, colour_of, label_codes
 from dataloaders.files import find_data_dir
 from dataloaders.listing import list_pairs
 from dataloaders.palettes import distinct_colours
@@ -89,8 +90,7 @@ class Folder(BaseDataset):
     def _colour_table(self) -> tuple[np.ndarray, np.ndarray]:
         ids = {name: i for i, name in enumerate(self.classes)} | {"ignore": self.ignore_index}
         pairs = sorted(
-            (int(r) << 16 | int(g) << 8 | int(b), ids[name])
-            for name, (r, g, b) in self.colors.items()
+            (int(codes_of(np.array(colour))), ids[name]) for name, colour in self.colors.items()
         )
         codes, values = zip(*pairs, strict=True) if pairs else ((), ())
         return np.array(codes, np.int32), np.array(values, np.int32)
@@ -98,15 +98,13 @@ class Folder(BaseDataset):
     def _from_colours(self, label: np.ndarray, entry: Entry) -> np.ndarray:
         if label.ndim != 3:
             raise UserError(f'{entry.label} holds ids, not colours; leave "colors" out')
-        wide = label.astype(np.int32)
-        code = wide[:, :, 0] << 16 | wide[:, :, 1] << 8 | wide[:, :, 2]
+        code = label_codes(label, entry.label)
         place = np.searchsorted(self.codes, code).clip(max=len(self.codes) - 1)
         unknown = self.codes[place] != code
         if unknown.any():
             stray = int(code[unknown][0])
-            colour = [stray >> 16, stray >> 8 & 255, stray & 255]
             raise UserError(
-                f"{entry.label} holds the colour {colour} ({int((code == stray).sum())} "
+                f"{entry.label} holds the colour {colour_of(stray)} ({int((code == stray).sum())} "
                 'pixels), which is not in "colors"'
             )
         return self.values[place]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from dataloaders.colour_codes import label_codes
 from utils.errors import UserError
 from utils.image_io import read_label
 from utils.targets import INSTANCE_IGNORE
@@ -32,7 +33,7 @@ def read_ids(path: Path) -> np.ndarray:
     """
     label = read_array(path) if path.suffix.lower() == ".npy" else read_label(path)
     if label.ndim == 3:
-        return colour_codes(label, path)
+        return label_codes(label, path)
     if label.size and not INSTANCE_IGNORE <= int(label.min()) <= int(label.max()) <= LARGEST:
         raise UserError(
             f"{path} holds values from {label.min()} to {label.max()}; instance ids go from 1 to "
@@ -53,14 +54,6 @@ def read_array(path: Path) -> np.ndarray:
             "(height, width) of whole numbers"
         )
     return array
-
-
-def colour_codes(label: np.ndarray, path: Path) -> np.ndarray:
-    """One number for each colour of an (H, W, 3) uint8 label; black is 0."""
-    if label.dtype != np.uint8:
-        raise UserError(f"{path} holds {label.dtype} colours; labels in colour have 8 bits each")
-    wide = label.astype(np.int32)
-    return wide[:, :, 0] << 16 | wide[:, :, 1] << 8 | wide[:, :, 2]
 
 
 def target_maps(

@@ -248,6 +248,16 @@ def test_folder_colours(tmp_path):
     assert np.array_equal(target, np.where(ids(classes=4) == 3, 255, ids(classes=4)))
 
 
+def test_folder_sixteen_bit_colours_are_refused(tmp_path):
+    """[0, 256, 0] would be taken for [1, 0, 0]."""
+    make_folder(tmp_path)
+    colors = {name: [i, 0, 0] for i, name in enumerate(CLASSES)}
+    for path in (tmp_path / "labels").iterdir():
+        cv2.imwrite(str(path), np.full((12, 16, 3), (0, 256, 0), np.uint16))
+    with pytest.raises(UserError, match="holds uint16 colours; labels in colour have 8 bits"):
+        folder(tmp_path, colors=colors)[0]
+
+
 def test_folder_remap_of_masks(tmp_path):
     make_folder(tmp_path, label=lambda: ids(classes=2) * 255)
     data = folder(tmp_path, classes=["no", "yes"], remap={"255": 1})

@@ -21,10 +21,8 @@ from dataloaders import make_dataset  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
 from utils.config import read_config  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.losses.class_weights import class_weights_tensor  # noqa: E402
+from utils.losses.class_weights import weights_by_scheme  # noqa: E402
 from utils.sample import Sample  # noqa: E402
-
-SCHEMES = ("enet", "inverse", "median")
 
 
 @dataclass
@@ -82,6 +80,10 @@ class Statistics:
         self.counts = self.counts + np.bincount(labels, minlength=self.classes)
         self.ignored += sample.maps["semantic"].size - labels.size
 
+    def weights(self) -> dict[str, list[float]]:
+        """Weights of the classes by each scheme."""
+        return weights_by_scheme(self.classes, self.counts.tolist())
+
     def normalize(self) -> list[list[float]]:
         """Mean and deviation of each channel, 0 to 1."""
         mean = self.totals / self.pixels
@@ -118,16 +120,17 @@ def report(found: Statistics, dataset: BaseDataset) -> list[str]:
     lines += ["for the args of a loader:", f'  "normalize": {json.dumps(found.normalize())}']
     if np.ndim(found.counts):  # an image had a label
         lines += ["for the args of a loss, one of:"]
-        for scheme in SCHEMES:
-            lines.append(f'  {scheme:<8} "class_weights": {json.dumps(weights(found, scheme))}')
+        for scheme, weights in found.weights().items():
+            lines.append(f'  {scheme:<8} "class_weights": {json.dumps(weights)}')
     return lines
 
 
 def class_table(found: Statistics, classes: list[str]) -> list[str]:
     share = found.counts / max(found.counts.sum(), 1)
     width = max(map(len, [*classes, "class"]))
-    columns = [weights(found, scheme) for scheme in SCHEMES]
-    head = "".join(f"{name:>10}" for name in ("pixels", *SCHEMES))
+    schemes = found.weights()
+    head = "".join(f"{name:>10}" for name in ("pixels", *schemes))
+    columns = schemes.values()
     rows = [
         f"{name:<{width}}{share[i]:>10.3%}" + "".join(f"{column[i]:>10.4g}" for column in columns)
         for i, name in enumerate(classes)
@@ -147,11 +150,6 @@ def object_lines(found: Statistics) -> list[str]:
         f"area of an object: median {median} pixels, 98 % of them from {low} to {high}",
         "",
     ]
-
-
-def weights(found: Statistics, scheme: str) -> list[float]:
-    numbers = class_weights_tensor(scheme, found.classes, found.counts.tolist())
-    return [float(f"{number:.4g}") for number in numbers.tolist()]
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

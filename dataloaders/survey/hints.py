@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from base.base_dataset import BaseDataset
-from dataloaders.instance_labels import colour_codes
+from dataloaders.colour_codes import codes_of, colour_of
 from dataloaders.survey.faults import is_mask, strays
 from dataloaders.survey.look import Look
 from utils.errors import UserError
@@ -143,7 +143,7 @@ def count_colours(looks: list[Look]) -> Counter[tuple[int, int, int]]:
         except UserError:
             continue
         if label.ndim == 3 and label.dtype == np.uint8:
-            codes, counts = np.unique(colour_codes(label, look.entry.label), return_counts=True)
+            codes, counts = np.unique(codes_of(label), return_counts=True)
             for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-                found[code >> 16, code >> 8 & 255, code & 255] += count
+                found[tuple(colour_of(code))] += count
     return found

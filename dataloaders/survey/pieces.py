@@ -11,7 +11,7 @@ from base.base_dataset import BaseDataset
 from utils.sample import Entry
 
 LOOKED_AT = 8  # images, and ids of each
-WHITE = ({255}, {0xFFFFFF})  # in grey, and in colour as `colour_codes` numbers it
+WHITE = ({255}, {0xFFFFFF})  # in grey, and in colour as `label_codes` numbers it
 USUAL = 3.0  # leaves, nuclei and cars that something hides in part lie in one or two pieces
 WANTED = (
     "every object needs an id of its own (cv2.connectedComponents numbers pieces that do not touch)"

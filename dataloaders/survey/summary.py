@@ -9,9 +9,8 @@ import numpy as np
 
 from base.base_dataset import BaseDataset
 from dataloaders.survey.look import Look, class_pixels
-from utils.losses.class_weights import class_weights_tensor
+from utils.losses.class_weights import weights_by_scheme
 
-SCHEMES = ("enet", "inverse", "median")
 PERCENTILES = (0, 5, 50, 95, 100)
 
 
@@ -30,7 +29,8 @@ def summary(dataset: BaseDataset, looks: list[Look]) -> dict[str, Any]:
         ignored = sum(look.values.get(dataset.ignore_index, 0) for look in looks)
         found["ignored"] = ignored / max(pixels, 1)
         found["classes"] = classes(dataset, looks)
-        found["class_weights"] = weights(dataset, looks)
+        counts = class_pixels(looks, len(dataset.classes))
+        found["class_weights"] = weights_by_scheme(len(counts), counts)
     if "instance" in dataset.targets:
         found["objects"] = objects(looks)
     return found
@@ -49,14 +49,6 @@ def classes(dataset: BaseDataset, looks: list[Look]) -> list[dict[str, Any]]:
         }
         for number, (name, count) in enumerate(zip(dataset.classes, pixels, strict=True))
     ]
-
-
-def weights(dataset: BaseDataset, looks: list[Look]) -> dict[str, list[float]]:
-    """What each scheme of `class_weights` makes of the pixels, to four digits."""
-    count = len(dataset.classes)
-    pixels = class_pixels(looks, count)
-    found = {name: class_weights_tensor(name, count, pixels).tolist() for name in SCHEMES}
-    return {name: [float(f"{w:.4g}") for w in each] for name, each in found.items()}
 
 
 def objects(looks: list[Look]) -> dict[str, Any]:

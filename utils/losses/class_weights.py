@@ -80,3 +80,10 @@ def class_weights_tensor(
     if not tensor.any():
         raise ValueError("class_weights sum to nothing; one must be above zero")
     return tensor
+
+
+def weights_by_scheme(num_classes: int, counts: list[int]) -> dict[str, list[float]]:
+    """What each scheme makes of the pixels of the classes, to four digits, for people to read."""
+    names = [name for name in SCHEMES if name != "auto"]  # which is one of the others
+    found = {name: class_weights_tensor(name, num_classes, counts).tolist() for name in names}
+    return {name: [float(f"{weight:.4g}") for weight in each] for name, each in found.items()}
