@@ -10,14 +10,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import get_model
 
 from base.base_model import MODELS
 from models.blocks.heads import OutChannels, by_name, resize, split
 from models.blocks.init import initialize
 from models.encoder_model import EncoderModel
 from models.encoders.torchvision_nets import VGG, VGGS
-from models.encoders.weights import load_pretrained
+from models.encoders.weights import read_weights
 from utils.registry import Positive
 
 SKIPS = {32: 0, 16: 1, 8: 2}  # how many pools join the scores, by the stride of the finest
@@ -77,10 +76,9 @@ class FCN(EncoderModel):
         self.skips = nn.ModuleList(
             nn.Conv2d(channels, width, 1) for channels in (pool4, pool3)[: SKIPS[stride]]
         )
+        initialize(self.classifier)
         if pretrained:
-            copy_classifier(self.classifier, backbone, pretrained)
-        else:
-            initialize(self.classifier)
+            copy_classifier(self.classifier, read_weights(backbone, pretrained))
         self.freeze(freeze_backbone, freeze_bn)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -97,20 +95,18 @@ class FCN(EncoderModel):
 
 
 @torch.no_grad()
-def copy_classifier(classifier: nn.Sequential, backbone: str, source: bool | str) -> None:
-    """Fill fc6 and fc7 with the linear layers of a pretrained VGG, in place.
+def copy_classifier(classifier: nn.Sequential, state: dict[str, Tensor]) -> None:
+    """Fill fc6 and fc7 with the linear layers of a VGG, in place, as far as there are any.
 
     Args:
         classifier: Convolutions under the numbers that the linear layers have in torchvision's VGG.
-        backbone: The VGG's name.
-        source: True for torchvision's default weights, or the path of a state dict.
+        state: The VGG's weights; a linear layer's is (O, I * kH * kW).
     """
-    net = get_model(backbone, weights=None)
-    load_pretrained(net, backbone, source)
     for number in (0, 3):
-        conv, linear = classifier[number], net.classifier[number]
-        conv.weight.copy_(linear.weight.view_as(conv.weight))
-        conv.bias.copy_(linear.bias)
+        conv, linear = classifier[number], state.get(f"classifier.{number}.weight")
+        if linear is not None and linear.shape == conv.weight.flatten(1).shape:
+            conv.weight.copy_(linear.view_as(conv.weight))
+            conv.bias.copy_(state[f"classifier.{number}.bias"])
 
 
 MODELS.alias("FCN8", "FCN", stride=8)

@@ -487,6 +487,36 @@ def test_xception_from_a_file_with_other_channels(tmp_path):
     assert encoder.eval()(random_image(channels=4))[0].shape == (2, 64, 32, 32)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "vgg13_bn", "densenet121", "mobilenet_v2"])
+def test_weights_of_an_encoder_with_the_channels_of_the_image(name, tmp_path):
+    """As it is where the channels are the model's, spread where they are not."""
+    torch.manual_seed(0)
+    there = make_encoder(name, in_channels=4).eval()
+    torch.save(there.state_dict(), tmp_path / "encoder.pth")
+    same = make_encoder(name, in_channels=4, pretrained=str(tmp_path / "encoder.pth"))
+    assert all(
+        torch.equal(a, b) for a, b in zip(same.parameters(), there.parameters(), strict=True)
+    )
+    less = make_encoder(name, in_channels=1, pretrained=str(tmp_path / "encoder.pth")).eval()
+    image = random_image(channels=1)
+    with torch.no_grad():
+        expected = there(image.expand(-1, 4, -1, -1))[0]
+        torch.testing.assert_close(less(image)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_whose_first_convolution_reads_the_images_channels(tmp_path):
+    net = torchvision.models.resnet18()
+    net.conv1 = nn.Conv2d(4, 64, 7, stride=2, padding=3, bias=False)
+    torch.save(net.state_dict(), tmp_path / "four.pth")
+    encoder = make_encoder("resnet18", in_channels=4, pretrained=str(tmp_path / "four.pth"))
+    assert torch.equal(next(encoder.parameters()), net.conv1.weight)
+    with pytest.raises(UserError, match="do not fit resnet34: .* missing"):
+        make_encoder("resnet34", pretrained=str(tmp_path / "four.pth"))
+    torch.save(encoder.state_dict(), tmp_path / "ours.pth")
+    with pytest.raises(UserError, match="ours.pth does not fit the model Encoder"):
+        make_encoder("resnet34", pretrained=str(tmp_path / "ours.pth"))
+
+
 def test_weights_from_a_file_and_other_channels(tmp_path):
     torch.manual_seed(0)
     net = torchvision.models.resnet18()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-import models.fcn
 from models.encoders.torchvision_nets import RESNETS, VGGS
 from models.fcn import FCN, copy_classifier
 from models.segnet import SegNet
@@ -199,19 +196,25 @@ def test_fcn_adds_scaled_scores_as_the_authors_do(fcn):
     assert not torch.allclose(coarse[inner], fine[inner], atol=1e-3)
 
 
-def test_a_classifier_becomes_convolutions(monkeypatch):
+def test_a_classifier_becomes_convolutions():
     """At the centre of a 7x7 map they give what VGG's linear layers give."""
     linear = nn.Sequential(nn.Linear(2 * 49, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 4))
-    monkeypatch.setattr(
-        models.fcn, "get_model", lambda name, weights: SimpleNamespace(classifier=linear)
-    )
-    monkeypatch.setattr(models.fcn, "load_pretrained", lambda net, name, source: None)
     convs = nn.Sequential(
         nn.Conv2d(2, 5, 7, padding=3), nn.ReLU(), nn.Dropout(), nn.Conv2d(5, 4, 1)
     )
-    copy_classifier(convs, "vgg16", True)
+    copy_classifier(convs, nn.ModuleDict({"classifier": linear}).state_dict())
     x = torch.rand(2, 2, 7, 7)
     torch.testing.assert_close(convs.eval()(x)[..., 3, 3], linear.eval()(x.flatten(1)))
+
+
+def test_weights_without_a_classifier_leave_the_convolutions_as_they_are():
+    convs = nn.Sequential(nn.Conv2d(2, 5, 7), nn.ReLU(), nn.Dropout(), nn.Conv2d(5, 4, 1))
+    before = convs[0].weight.detach().clone()
+    copy_classifier(convs, {"features.0.weight": torch.zeros(1)})
+    copy_classifier(
+        convs, nn.ModuleDict({"classifier": nn.Sequential(nn.Linear(9, 5))}).state_dict()
+    )
+    assert torch.equal(convs[0].weight, before)
 
 
 @pytest.mark.slow

@@ -14,7 +14,13 @@ from torch import nn
 from torchvision.models import get_model
 
 from models.encoders.encoder import Encoder
-from models.encoders.weights import adapt_first_conv, load_pretrained
+from models.encoders.weights import (
+    adapt_first_conv,
+    load_classifier,
+    load_encoder,
+    of_encoder,
+    read_weights,
+)
 
 Layers = Iterator[tuple[str, nn.Module]]
 
@@ -88,7 +94,8 @@ def torchvision_encoder(
     Args:
         name: One of `LAYERS`.
         in_channels: Channels of the image.
-        pretrained: True for torchvision's ImageNet weights, or the path of a weights file.
+        pretrained: True for torchvision's ImageNet weights, or the path of a weights file: of the
+            network, or of this encoder.
         output_stride: Stride of the deepest map, in pixels: 8, 16 or 32.
 
     Raises:
@@ -96,7 +103,11 @@ def torchvision_encoder(
         UserError: If the weights cannot be had or do not fit.
     """
     net = get_model(name, weights=None)
-    if pretrained:
-        load_pretrained(net, name, pretrained)
-    adapt_first_conv(net, in_channels, keep=bool(pretrained))
-    return Encoder(LAYERS[name](net), in_channels, output_stride)
+    adapt_first_conv(net, in_channels)
+    state = read_weights(name, pretrained) if pretrained else {}
+    if state and not of_encoder(state):
+        load_classifier(net, name, state, pretrained)
+    encoder = Encoder(LAYERS[name](net), in_channels, output_stride)
+    if of_encoder(state):
+        load_encoder(encoder, state, pretrained)
+    return encoder

@@ -9,24 +9,31 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from utils.checkpoint import load, tensors
+from utils.checkpoint import load, load_weights, tensors
 from utils.errors import UserError
 
 
-def load_pretrained(net: nn.Module, name: str, source: bool | str) -> None:
-    """Fill a torchvision classifier with weights, in place.
+def read_weights(name: str, source: bool | str) -> dict[str, Tensor]:
+    """torchvision's default weights for `name` where `source` is true, else those in a file."""
+    return fetch(name) if source is True else tensors(load(Path(source)))
+
+
+def load_classifier(
+    net: nn.Module, name: str, state: dict[str, Tensor], source: bool | str
+) -> None:
+    """Fill a torchvision classifier with weights, in place, its first convolution by `adapted`.
 
     Args:
         net: The classifier.
         name: Its torchvision name.
-        source: True for torchvision's default weights, or the path of a state dict.
+        state: The weights.
+        source: Where they come from.
 
     Raises:
-        UserError: If the weights cannot be had or do not fit.
+        UserError: If they do not fit; the last layers, which are not used, need not.
     """
-    state = fetch(name) if source is True else tensors(load(Path(source)))
-    own = net.state_dict()
-    free = ("fc.", "classifier.")  # the classifier is not used
+    state, own = adapted(state, net), net.state_dict()
+    free = ("fc.", "classifier.")
     missing = [
         key
         for key in own
@@ -50,6 +57,29 @@ def load_pretrained(net: nn.Module, name: str, source: bool | str) -> None:
     )
 
 
+def load_encoder(encoder: nn.Module, state: dict[str, Tensor], source: bool | str) -> None:
+    """Fill an encoder with the state dict of one like it, its first convolution by `adapted`.
+
+    Raises:
+        UserError: If it does not fit.
+    """
+    load_weights(encoder, adapted(state, encoder), source)
+
+
+def of_encoder(state: dict[str, Tensor]) -> bool:
+    """Whether weights are those of an encoder of ours, and not of a classifier."""
+    return any(name.startswith("stages.") for name in state)
+
+
+def adapted(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """The same weights, the first convolution's spread over the channels that the net reads."""
+    path, conv = first_conv(net)
+    weight = state.get(f"{path}.weight")
+    if weight is None or weight.ndim != conv.weight.ndim:
+        return state
+    return state | {f"{path}.weight": spread(weight, conv.in_channels)}
+
+
 def fetch(name: str) -> dict[str, Tensor]:
     """torchvision's default weights for `name`, from its cache or the network."""
     weights = get_model_weights(name).DEFAULT
@@ -67,18 +97,19 @@ def fetch(name: str) -> dict[str, Tensor]:
         socket.setdefaulttimeout(before)
 
 
-def adapt_first_conv(net: nn.Module, in_channels: int, keep: bool) -> None:
-    """Replace the first convolution by one that reads `in_channels`, in place.
+def first_conv(net: nn.Module) -> tuple[str, nn.Conv2d]:
+    """The convolution that reads the image, with its name."""
+    return next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
 
-    Kept weights repeat over the new channels, each divided by how often it comes; fewer channels
-    share the sum. So an image whose channels are equal gives the response it gave before.
+
+def adapt_first_conv(net: nn.Module, in_channels: int) -> None:
+    """Replace the first convolution by one that reads `in_channels` and starts random, in place.
 
     Args:
         net: Holds the convolution.
         in_channels: Channels of the image.
-        keep: Carry the weights over; otherwise the new convolution starts random.
     """
-    path, old = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
+    path, old = first_conv(net)
     if in_channels == old.in_channels:
         return
     new = nn.Conv2d(
@@ -92,15 +123,16 @@ def adapt_first_conv(net: nn.Module, in_channels: int, keep: bool) -> None:
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     if new.bias is not None:
         new.bias = old.bias
-    if keep:
-        with torch.no_grad():
-            new.weight.copy_(spread(old.weight, in_channels))
     parent, _, name = path.rpartition(".")
     setattr(net.get_submodule(parent), name, new)
 
 
 def spread(weight: Tensor, in_channels: int) -> Tensor:
-    """A first convolution's weight (O, C, kH, kW) for another number of input channels."""
+    """A first convolution's weight (O, C, kH, kW) for another number of input channels.
+
+    Weights repeat over the new channels, each divided by how often it comes; fewer channels share
+    the sum. So an image whose channels are equal gives the response it gave before.
+    """
     before = weight.shape[1]
     if in_channels == before:
         return weight

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from models.blocks.conv import ConvNormAct
 from models.blocks.init import initialize
 from models.encoders.encoder import Encoder
-from models.encoders.weights import spread
-from utils.checkpoint import load, load_weights, tensors
+from models.encoders.weights import load_encoder, read_weights
 
 
 class SeparableConvNorm(nn.Sequential):
@@ -77,7 +76,7 @@ def xception_encoder(
     """The encoder; there are no published weights of torchvision's for it.
 
     Args:
-        name: Not used; there is one.
+        name: Of the encoder, "xception".
         in_channels: Channels of the image.
         pretrained: The path of a weights file of this encoder; true is refused.
         output_stride: Stride of the deepest map, in pixels: 8, 16 or 32.
@@ -93,8 +92,5 @@ def xception_encoder(
     encoder = Encoder(xception_layers(in_channels), in_channels, output_stride)
     initialize(encoder)
     if pretrained:
-        state, first = tensors(load(pretrained)), "stages.0.conv1.0.weight"
-        if first in state:
-            state[first] = spread(state[first], in_channels)
-        load_weights(encoder, state, pretrained)
+        load_encoder(encoder, read_weights(name, pretrained), pretrained)
     return encoder
