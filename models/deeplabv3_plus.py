@@ -24,9 +24,9 @@ class DeepLabV3Plus(EncoderModel):
     """ASPP on c5, enlarged to c2, joined with 48 channels of it, 3x3 convolutions.
 
     As the paper: rates 6, 12, 18 at output stride 16, twice that at 8; half at 32 is ours. Where it
-    enlarges it does so bilinearly with `align_corners=False`; kernels are padded to keep a map's
-    size. No norm stands between the two halves of a separable convolution (the authors' code has
-    one).
+    enlarges it does so bilinearly with `align_corners=False`; the authors' code aligns corners, as
+    does pytorch-segmentation's port. Kernels are padded to keep a map's size. No norm stands
+    between the two halves of a separable convolution (the authors' code has one).
 
     Args:
         atrous_rates: Dilations of the pyramid in pixels of c5; null for the paper's.

@@ -22,8 +22,8 @@ class PSPNet(EncoderModel):
 
     As the paper's published model, a quarter of c5's channels in each grid and after the join, but
     with torchvision's encoders in place of a three-convolution stem. Kernels are padded to keep a
-    map's size, and enlarging is bilinear with `align_corners=False`. The auxiliary head
-    speaks in training only.
+    map's size, and enlarging is bilinear with `align_corners=False`; the authors' code aligns
+    corners, as does pytorch-segmentation's port. The auxiliary head speaks in training only.
 
     Args:
         pyramid_bins: Cells along each side of each grid.

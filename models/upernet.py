@@ -23,8 +23,9 @@ from utils.registry import Positive
 class UPerNet(EncoderModel):
     """Pyramid pooling makes p5; p4 to p2 follow top down; all four at p2's size, fused by a 3x3.
 
-    Kernels are padded to keep a map's size, and enlarging is bilinear with `align_corners=False`.
-    The auxiliary head, on c4 as mmsegmentation has it, speaks in training only.
+    Kernels are padded to keep a map's size, and enlarging is bilinear with `align_corners=False`;
+    pytorch-segmentation's port aligns corners. The auxiliary head, on c4 as mmsegmentation has it,
+    speaks in training only.
 
     Args:
         pyramid_channels: Width of the pyramid and of the fused map.
