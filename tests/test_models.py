@@ -17,10 +17,20 @@ from models.encoders import ALIASES, ENCODERS, make_encoder
 from utils.errors import UserError
 from utils.optimizers import make_optimizer
 from utils.outputs import beside
+from utils.registry import parameters
 
 SIZES = [(64, 64), (65, 97), (90, 71)]
 SMALL = {"SegNet": "vgg13_bn", "FCN": "vgg13_bn"}  # the others run on a ResNet-18
 TRACED = (96, 128)
+CLASSIC = {"backbone": None, "decoder_channels": [32, 16, 16, 8]}
+VARIANTS = [
+    *((name, {}) for name in MODELS),
+    ("UNet", CLASSIC),
+    ("UNet", {"wide_decoder": True, "residual_blocks": True}),
+    ("GCN", {"backbone": "resnet50", "resnet_gcn": True, "deconv": True, "kernel_size": 3}),
+    ("DUCHDC", {"output_stride": 4}),
+]
+NAMED = [" ".join([name, *args]) for name, args in VARIANTS]
 
 
 def build(name: str, channels=3, **args):
@@ -64,9 +74,9 @@ def test_odd_sizes_as_it_is_by_default(name, size):
         assert model(torch.empty(1, 3, *size))["out"].shape == (1, 3, *size)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_backward_reaches_every_parameter(name):
-    model = build(name).train()
+@pytest.mark.parametrize(("name", "args"), VARIANTS, ids=NAMED)
+def test_backward_reaches_every_parameter(name, args):
+    model = build(name, **args).train()
     sum(out.square().mean() for out in model(random_image()).values()).backward()
     trained = {key: p for key, p in model.named_parameters() if p.requires_grad}
     assert trained and not [k for k, p in trained.items() if p.grad is None or not p.grad.any()]
@@ -127,9 +137,9 @@ def test_frozen_norms_stay_frozen_as_sync_batch_norm(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_traces_under_compile(name):
-    model = build(name).eval()
+@pytest.mark.parametrize(("name", "args"), VARIANTS, ids=NAMED)
+def test_traces_under_compile(name, args):
+    model = build(name, **args).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -138,9 +148,9 @@ def test_traces_under_compile(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_exports(name):
-    model = build(name).eval()
+@pytest.mark.parametrize(("name", "args"), VARIANTS, ids=NAMED)
+def test_exports(name, args):
+    model = build(name, **args).eval()
     program = torch.export.export(model, (random_image(TRACED),)).module()
     with torch.no_grad():
         torch.testing.assert_close(
@@ -148,10 +158,14 @@ def test_exports(name):
         )
 
 
-def test_frozen_backbone_leaves_its_group_empty():
-    model = build("UNet", backbone="resnet18", freeze_backbone=True).train()
-    assert model.parameter_groups()["encoder"] == []
-    assert not model.encoder.training and model.decoder.training
+@pytest.mark.parametrize("name", [n for n in MODELS if "freeze_backbone" in parameters(MODELS[n])])
+def test_frozen_backbone_leaves_its_group_empty(name):
+    with torch.device("meta"):
+        model = build(name, freeze_backbone=True).train()
+        free = build(name).train()
+    assert model.parameter_groups()["encoder"] == [] != free.parameter_groups()["encoder"]
+    assert len(model.parameter_groups()["decoder"]) == len(free.parameter_groups()["decoder"]) > 0
+    assert not any(part.training for part in model.encoder.modules()) and model.training
 
 
 def size_of(name: str, channels=3, **args) -> int:
@@ -230,11 +244,12 @@ def test_wide_unet_has_the_size_of_the_cityscapes_project():
     """Its README's 81,091,464 counts the encoder twice: 35,131,656 in the decoder and
     2 * 22,979,904; its 92,014,472 likewise. A residual block of width C has 18 C^2 + 8 C."""
     wide = {"backbone": "resnext50", "wide_decoder": True}
-    assert size_of("UNet", 8, **wide) == 35_131_656 + RESNEXT50 == 58_111_560
-    assert 81_091_464 - RESNEXT50 == 58_111_560
+    assert size_of("UNet", 8, **wide) == 35_131_656 + RESNEXT50
+    assert size_of("UNet", 8, **wide) + RESNEXT50 == 81_091_464
     blocks = sum(18 * c * c + 8 * c for c in (512, 512, 256, 128))
     residual = size_of("UNet", 8, **wide, residual_blocks=True)
-    assert residual == 58_111_560 + blocks == 69_034_568
+    assert residual == 35_131_656 + RESNEXT50 + blocks
+    assert residual + RESNEXT50 == 92_014_472
 
 
 def test_fpn_has_the_published_size():
@@ -277,6 +292,13 @@ def test_pspnet_size():
     aux = conv_norm(1024, 256) + 256 * 21 + 21
     assert size_of("PSPNet", 21, use_aux=False) == RESNET50 + grids
     assert size_of("PSPNet", 21) == RESNET50 + grids + aux
+
+
+def test_pspdensenet_size():
+    """DenseNet-201's 20,013,928 less the 1,921,000 of its classifier; c5 is 1920 wide, c4 1792."""
+    grids = 4 * conv_norm(1920, 480, 1) + conv_norm(3840, 480) + 480 * 21 + 21
+    aux = conv_norm(1792, 448) + 448 * 21 + 21
+    assert size_of("PSPDenseNet", 21) == 20_013_928 - 1_921_000 + grids + aux
 
 
 def test_deeplabv3_plus_size():
