@@ -190,9 +190,10 @@ def compare(name: str, rate: float, args: argparse.Namespace) -> str:
 
 
 def spread(theirs: list[float], mine: list[float]) -> str:
-    """Median ratio of the rounds, and their second smallest and second largest."""
+    """Median ratio of the rounds, and their second smallest and largest, of one or two the ends."""
     ratios = sorted(b / a for a, b in zip(mine, theirs, strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[1]:.2f} to {ratios[-2]:.2f})"
+    inner = ratios[1:-1] or ratios
+    return f"{statistics.median(ratios):.2f} ({inner[0]:.2f} to {inner[-1]:.2f})"
 
 
 def peak_memory(name: str, side: str, args: argparse.Namespace) -> float:
@@ -236,11 +237,18 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     arguments = parse()
+    if arguments.rounds < 1:
+        raise SystemExit(f"--rounds {arguments.rounds}: at least 1 is needed")
     torch.manual_seed(0)
     if arguments.measure:
         print(measure(arguments.models[0], arguments.measure, arguments))
         raise SystemExit
-    import segmentation_models_pytorch as peer
+    try:
+        import segmentation_models_pytorch as peer
+    except ImportError as error:
+        raise SystemExit(
+            "the peer is not installed: pip install -r benchmarks/requirements.txt"
+        ) from error
 
     where = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor()
     print(

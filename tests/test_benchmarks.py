@@ -67,3 +67,12 @@ def test_a_kill():
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     assert "0 kills left" in ended.stdout and "different: nothing" in ended.stdout
+
+
+def test_few_rounds_have_a_spread():
+    """The outermost ratios are left out where others are left."""
+    from benchmarks.models import spread
+
+    assert spread([2.0], [1.0]) == "2.00 (2.00 to 2.00)"
+    assert spread([1.0, 3.0], [1.0, 1.0]) == "2.00 (1.00 to 3.00)"
+    assert spread([9.0, 1.0, 2.0, 3.0, 0.1], [1.0] * 5) == "2.00 (1.00 to 3.00)"
