@@ -183,3 +183,17 @@ def test_classes_of_a_data_set_that_only_its_files_tell(tiny, tmp_path, monkeypa
 )
 def test_class_count(section, count):
     assert class_count(section) == count
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "says"),
+    [
+        (["--set", "arch.args.model.type=UNet2D"], 0, "one image of 4,64,64"),
+        ([], 2, "the model reads 3 channels"),
+    ],
+)
+def test_channels_reach_the_model_inside_another(more, code, says, capsys):
+    argv = ["--arch", "MeanTeacher", "--input-size", "4,64,64", *more]
+    assert run(lambda: model_summary.main(model_summary.parse(argv))) == code
+    captured = capsys.readouterr()
+    assert says in captured.out + captured.err

@@ -20,6 +20,7 @@ from utils.config import extended, filled, override  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.losses import WeightedSum  # noqa: E402
 from utils.model_size import ModelSize, model_size  # noqa: E402
+from utils.registry import parameters  # noqa: E402
 from utils.schema import check, check_section  # noqa: E402
 
 
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{option} {value}: at least 1 is needed")
     if size[0] != 3:
-        section["args"].setdefault("in_channels", size[0])
+        tell_channels(section, size[0])
     channels = output_channels(config, args.classes)
     with torch.device("meta"):
         model = MODELS.build(section, out_channels=channels)
@@ -54,6 +55,16 @@ def main(args: argparse.Namespace) -> None:
     outputs = ", ".join(f"{count} {name}" for name, count in by_name(channels).items())
     print(f"{section['type']}, channels: {outputs}; one image of {args.input_size}, float32")
     print(table(model_size(model, size, args.depth)))
+
+
+def tell_channels(section: dict, channels: int) -> None:
+    """Put the image's channels, in place, into the section of the model that takes them."""
+    inner = section["args"].get("model")
+    if isinstance(inner, dict):  # of a model around another
+        section["args"]["model"] = MODELS.resolve(inner)
+        tell_channels(section["args"]["model"], channels)
+    elif "in_channels" in parameters(MODELS[section["type"]]):
+        section["args"].setdefault("in_channels", channels)
 
 
 def output_channels(config: dict, classes: int | None) -> OutChannels:
