@@ -120,6 +120,8 @@ class InitialBlock(nn.Module):
         out_channels: Channels out.
         act: Activation.
         norm_pool: Norm and activation over both; else over the convolution alone.
+    Shape:
+        x (B, in_channels, H, W) -> (B, out_channels, H / 2, W / 2); H and W even.
     """
 
     def __init__(self, in_channels: int, out_channels: int, act: Activation, norm_pool: bool):
@@ -154,6 +156,8 @@ class Bottleneck(nn.Module):
         act: Activation.
         dilation: Distance between the 3x3 kernel's taps, in pixels.
         asymmetric: A 5x1 and a 1x5 kernel in place of the 3x3.
+    Shape:
+        x (B, channels, H, W) -> the same.
     """
 
     def __init__(
@@ -189,6 +193,10 @@ class DownBottleneck(nn.Module):
     """A bottleneck at stride 2 beside max pooling, whose new channels are zero.
 
     Returns the map and the places the maxima came from.
+
+    Shape:
+        x (B, in_channels, H, W) -> (B, out_channels, H / 2, W / 2) and (B, in_channels, H / 2,
+        W / 2) int64; H and W even.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float, act: Activation):
@@ -211,7 +219,11 @@ class DownBottleneck(nn.Module):
 
 
 class UpBottleneck(nn.Module):
-    """A bottleneck with a 2x2 transposed convolution beside max unpooling."""
+    """A bottleneck with a 2x2 transposed convolution beside max unpooling.
+
+    Shape:
+        x (B, in_channels, h, w), places (B, out_channels, h, w) -> (B, out_channels, 2h, 2w).
+    """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float):
         super().__init__()

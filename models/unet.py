@@ -95,6 +95,12 @@ class ContractingPath(nn.Module):
     """The paper's left half: five levels of two 3x3 convolutions, max pooling between them.
 
     Pooling rounds sizes up, so that no row or column is lost. The deepest level has a second pair.
+
+    Args:
+        in_channels: Channels of the image.
+        channels: Width of each level, finest first.
+    Shape:
+        image (B, in_channels, H, W) -> features (B, channels[i], H / 2^i, W / 2^i), rounded up.
     """
 
     def __init__(self, in_channels: int, channels: tuple[int, ...] = (64, 128, 256, 512, 1024)):

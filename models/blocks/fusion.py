@@ -25,8 +25,7 @@ class UpFuse(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None, size: tuple[int, int]) -> Tensor:
         """Fuse `x` (B, C, h, w) and `skip` (B, S, H, W) to (B, out_channels, H, W); size: H, W."""
-        if x.shape[-2:] != size:
-            x = F.interpolate(x, size=size, mode="nearest")
+        x = fit(x, size)
         if skip is not None:
             x = torch.cat([x, skip], dim=1)
         return self.convs(x)
@@ -49,3 +48,8 @@ class UpConvFuse(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Fuse `x` (B, C, h, w) and `skip` (B, S, H, W) to (B, out_channels, H, W)."""
         return self.convs(torch.cat([resize(self.up(x), skip.shape[-2:]), skip], dim=1))
+
+
+def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map (B, C, h, w) brought to (H, W) by its nearest values; itself where it has that size."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="nearest")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.fusion import UpConvFuse, UpFuse
+from models.blocks.fusion import UpConvFuse, UpFuse, fit
 
 
 class ClassicDecoder(nn.Module):
@@ -114,7 +114,16 @@ class WideDecoder(nn.Module):
 
 
 class WideStep(nn.Sequential):
-    """3x3 convolution, a residual block where asked for, 4x4 transposed convolution to twice."""
+    """3x3 convolution, a residual block where asked for, 4x4 transposed convolution to twice.
+
+    Args:
+        in_channels: Channels in.
+        inner: Channels between the two.
+        out_channels: Channels out.
+        residual: Add the residual block.
+    Shape:
+        x (B, in_channels, h, w) -> (B, out_channels, 2h, 2w).
+    """
 
     def __init__(self, in_channels: int, inner: int, out_channels: int, residual: bool = False):
         super().__init__(
@@ -142,8 +151,3 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(x + self.branch(x)))
-
-
-def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """A map that is a pixel off, brought to (H, W) by its nearest values."""
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="nearest")

@@ -37,6 +37,8 @@ class XceptionBlock(nn.Module):
     Args:
         widths: Channels in, and after each of the three.
         stride: Step of the last kernel, in pixels.
+    Shape:
+        x (B, widths[0], H, W) -> (B, widths[-1], H / stride, W / stride), rounded up.
     """
 
     def __init__(self, widths: tuple[int, int, int, int], stride: int = 1):
