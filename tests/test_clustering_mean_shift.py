@@ -25,6 +25,8 @@ def test_ground_that_drifts_is_one_object(name):
     embedding = torch.stack([across, torch.zeros(64)])[None, :, None].expand(1, 2, 32, 64)
     mask = torch.ones(1, 32, 64, dtype=torch.bool)
     assert LABELERS[name](delta_var=0.5)({"out": embedding}, mask).max() == 1
+    modes = LABELERS["MeanShift"](delta_var=0.5, saddle=None)
+    assert modes({"out": embedding}, mask).max() == 2
 
 
 def hill_of_each(modes: list[float], points: torch.Tensor, radius: float) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.clustering.ground_labeler import refuse_no_share
 from utils.clustering.labeler import LABELERS
 from utils.clustering.mean_shift import MeanShift
 from utils.clustering.spread import count_near
@@ -37,14 +38,14 @@ class Consistency(MeanShift):
             MeanShift is refused.
     """
 
+    saddle: float | None = None  # a mode's cluster is as wide as the masks it is compared with
     teacher: str = "teacher"
     iou_threshold: float = 0.6
     anchors: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.iou_threshold <= 1:
-            raise ValueError(f"iou_threshold is {self.iou_threshold}; it goes from 0 to 1")
+        refuse_no_share(iou_threshold=self.iou_threshold)
         if self.anchors < 1:
             raise ValueError(f"anchors is {self.anchors}; one or more are needed")
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.clustering.ground_labeler import refuse_no_share
 from utils.clustering.labeler import LABELERS
 from utils.clustering.sample_labeler import SampleLabeler
 from utils.clustering.valleys import join_modes
@@ -49,8 +50,7 @@ class Density(SampleLabeler):
         super().__post_init__()
         if self.core_size < 0:
             raise ValueError(f"core_size is {self.core_size}; it must not be negative")
-        if not 0 <= self.saddle <= 1:
-            raise ValueError(f"saddle is {self.saddle}; it goes from 0 to 1")
+        refuse_no_share(saddle=self.saddle)
 
     def cluster_points(self, points: Tensor, weights: Tensor) -> Tensor:
         def density_at(places: Tensor) -> Tensor:

@@ -36,3 +36,9 @@ def refuse_not_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and value <= 0:
             raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+def refuse_no_share(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; it goes from 0 to 1")

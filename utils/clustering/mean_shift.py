@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.clustering.borders import is_object
-from utils.clustering.ground_labeler import GroundLabeler, refuse_not_positive
+from utils.clustering.ground_labeler import GroundLabeler, refuse_no_share, refuse_not_positive
 from utils.clustering.labeler import LABELERS
 from utils.clustering.spread import count_near, nearest_point, onto_image, owner_of
 from utils.clustering.valleys import join_modes
@@ -19,7 +19,6 @@ from utils.clustering.windows import homogeneous_windows
 SAMPLE = 2048  # windows that stand for the density
 MOST_SEEDS = 512  # a round
 DENSITY = 8192  # and that tell a hill from a plateau
-VALLEY = 0.9  # of the lower mode's density: less than it between two modes parts them
 ROUNDS = 4
 ITERATIONS = 100
 
@@ -32,27 +31,32 @@ class MeanShift(GroundLabeler):
     Comaniciu and Meer, Mean shift: a robust approach toward feature space analysis, 2002 (not on
     arXiv). There every pixel is shifted; here a sample of 3x3 windows that no border runs through,
     against itself, by matrix products. Windows that no mode explains are sampled again, so small
-    objects are found too. Modes that no valley of the density parts are one object, as those of an
-    object whose embedding drifts. A mode between two others in the embedding, with few of its
-    pixels on homogeneous ground, is a border's and no object.
+    objects are found too. Modes that no valley of the density parts are one object: an embedding
+    may drift across an object. A mode between two others in the embedding, with few of its pixels
+    on homogeneous ground, is a border's and no object.
 
     Args:
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
             it is not given. Modes within it of each other are one.
         kernel: "flat", or "gaussian", slower, for instances of uneven density.
+        saddle: 0 to 1. Two modes are one object where the density between them nowhere falls below
+            this share of the lower one's; the lower, the more are one. None for every mode an
+            object of its own.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
-        ValueError: If delta_var or bandwidth is not above 0 or not finite, or an argument of all
-            labelers of embeddings is refused.
+        ValueError: If delta_var or bandwidth is not above 0 or not finite, saddle is outside of 0
+            to 1, or an argument of all labelers of embeddings is refused.
     """
 
     bandwidth: float | None = None
     kernel: Literal["flat", "gaussian"] = "flat"
+    saddle: float | None = 0.9
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_not_positive(bandwidth=self.bandwidth)
+        refuse_no_share(saddle=self.saddle)
 
     @property
     def radius(self) -> float:
@@ -64,11 +68,7 @@ class MeanShift(GroundLabeler):
         modes = self._modes(windows)
         if not len(modes):
             return torch.zeros_like(foreground, dtype=torch.int64)
-        drawn = torch.randperm(len(windows), generator=torch.Generator().manual_seed(self.seed))
-        sample = windows[drawn[:DENSITY].to(windows.device)]
-        hill, tops = join_modes(
-            modes, lambda places: count_near(places, sample, self.radius), self.radius, VALLEY
-        )
+        hill, tops = self._hills(modes, windows)
         owned = owner_of(embedding[:, foreground], modes, hill, self.radius)
         owned = owned * is_object(windows, modes, hill, owned, self.radius)[owned]
         sizes = owned.bincount(minlength=len(tops) + 1)[1:]
@@ -78,6 +78,16 @@ class MeanShift(GroundLabeler):
     def objects(self, tops: Tensor, sizes: Tensor) -> Tensor:
         """The object of each hill, from 1; tops are (L, E), sizes (L,) their pixels."""
         return torch.arange(1, len(tops) + 1, device=tops.device)
+
+    def _hills(self, modes: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """The hill of each mode (K,), from 1, and the top of each hill (L, E)."""
+        if self.saddle is None:
+            return torch.arange(1, len(modes) + 1, device=modes.device), modes
+        drawn = torch.randperm(len(windows), generator=torch.Generator().manual_seed(self.seed))
+        sample = windows[drawn[:DENSITY].to(windows.device)]
+        return join_modes(
+            modes, lambda places: count_near(places, sample, self.radius), self.radius, self.saddle
+        )
 
     def _modes(self, points: Tensor) -> Tensor:
         """(K, E), no two within the bandwidth."""
