@@ -103,3 +103,13 @@ def real_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data in {DATA}")
     return DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What a test printed, with names that are no UTF-8 escaped: workers cannot send them."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
