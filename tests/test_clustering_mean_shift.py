@@ -31,13 +31,14 @@ def test_ground_that_drifts_is_one_object(name):
 
 def hill_of_each(modes: list[float], points: torch.Tensor, radius: float) -> list[int]:
     """On a line; a mode joins where the density nowhere falls below nine tenths of its own."""
+    modes = torch.tensor(modes)[:, None]
     found, tops = join_modes(
-        torch.tensor(modes)[:, None],
-        lambda places: count_near(places, points[:, None], radius),
-        radius,
-        valley=0.9,
+        modes, lambda places: count_near(places, points[:, None], radius), radius, saddle=0.9
     )
-    assert len(tops) == found.max()
+    for number, top in enumerate(tops, 1):
+        own = modes[found == number]
+        densest = count_near(own, points[:, None], radius).argmax()
+        assert torch.equal(own[densest], top)
     return found.tolist()
 
 
@@ -50,11 +51,46 @@ def test_a_plateau_is_one_hill_and_a_valley_parts_two():
     assert hill_of_each([0.4, 1.6], plateau[kept], 0.3) == [1, 2]
 
 
+def test_hills_are_numbered_from_the_densest_and_nothing_parts():
+    """Thin, dense, dense beside the last; and a mode where no point lies."""
+    points = torch.cat([torch.zeros(3), torch.linspace(5, 6, 60), torch.full((20,), 5.2)])
+    assert hill_of_each([0.0, 5.8, 5.3, 6.9], points, 0.4) == [2, 1, 1, 3]
+
+
 def test_a_hill_far_away_is_another():
     """The line between them lies on even ground, four radii long."""
     points = torch.linspace(0, 4, 401)
     assert hill_of_each([1.0, 3.0], points, 0.5) == [1, 2]
     assert hill_of_each([1.0, 2.0, 3.0], points, 0.5) == [1, 1, 1]
+
+
+def test_a_field_of_many_modes_asks_for_few_places():
+    """The density is looked at along lines to the nearest denser modes alone."""
+    modes, asked = torch.rand(600, 3, generator=torch.Generator().manual_seed(0)), []
+
+    def density(places: torch.Tensor) -> torch.Tensor:
+        asked.append(len(places))
+        return torch.full((len(places),), 5.0)
+
+    assert join_modes(modes, density, 1.0, 0.9)[0].max() == 1
+    assert sum(asked) <= 600 + 600 * 7 * 8
+
+
+def test_small_objects_beside_a_large_one_stay():
+    """Six discs of 61 to 109 pixels, 1.3 from the background in the embedding."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(300), torch.arange(300), indexing="ij")
+    truth = torch.zeros(300, 300, dtype=torch.int64)
+    for number, radius in enumerate((4.3, 4.6, 4.9, 5.2, 5.5, 5.9), 1):
+        truth[(y - 40 * number) ** 2 + (x - 45 * number) ** 2 < radius**2] = number
+    centres = torch.cat([torch.zeros(1, 16), 1.3 * torch.eye(16)[:6]])
+    noise = 0.04 * torch.randn(16, 300, 300, generator=generator)
+    embedding = (centres[truth].movedim(-1, 0) + noise)[None]
+    for seed in range(3):
+        labeler = LABELERS["MeanShift"](delta_var=0.5, min_size=20, seed=seed)
+        found = labeler({"out": embedding})[0]
+        assert found.max() == 6
+        assert all((found[truth == number] > 0).float().mean() > 0.5 for number in range(1, 7))
 
 
 def test_order_is_by_size_then_by_place():

@@ -149,6 +149,7 @@ def test_long_clusters_stay_whole():
     expected = torch.where(number > 0, 1, 2)
     for name in ("Density", "MeanShift"):
         assert torch.equal(label(name, outputs, mask), expected), name
+    assert label("MeanShift", outputs, mask, saddle=None).max() > 2
 
 
 def test_a_border_is_no_object():
@@ -208,6 +209,7 @@ def test_consistency_drops_what_the_teacher_does_not_part():
         ("MeanShiftPlus", {"delta_var": 2}, "delta_dist is 2.0 and the bandwidth 2; modes within"),
         ("MeanShiftPlus", {"bandwidth": 3}, "bandwidth 3; .* raise delta_dist, or take MeanShift"),
         ("Density", {"saddle": -1}, "saddle is -1; it goes from 0 to 1"),
+        ("Density", {"saddle": None}, "saddle is None; it goes from 0 to 1"),
         ("MeanShift", {"saddle": 1.1}, "saddle is 1.1; it goes from 0 to 1"),
         ("Density", {"core_size": -1}, "core_size is -1; it must not be negative"),
         ("MeanShift", {"semantic": "s", "classes": []}, "classes is empty; name those that have"),

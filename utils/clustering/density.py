@@ -11,6 +11,7 @@ from torch import Tensor
 from utils.clustering.ground_labeler import refuse_no_share
 from utils.clustering.labeler import LABELERS
 from utils.clustering.sample_labeler import SampleLabeler
+from utils.clustering.spread import count_near
 from utils.clustering.valleys import join_modes
 from utils.clustering.windows import STRIDE
 
@@ -32,7 +33,8 @@ class Density(SampleLabeler):
     the difference of top and saddle decides, here their ratio: objects differ in size.
 
     Args:
-        saddle: 0 to 1; the lower, the more tops are one cluster.
+        saddle: 0 to 1; the lower, the more tops are one cluster. Straight ways are looked at
+            between tops within three times delta_var.
         core_size: Pixels of homogeneous ground around a top, at least. 0 for no such test; half
             of the size of the smallest object, keeps ground without annotation from breaking into
             objects; blurred ones have less such ground than pixels, and are lost where it is more.
@@ -54,7 +56,7 @@ class Density(SampleLabeler):
 
     def cluster_points(self, points: Tensor, weights: Tensor) -> Tensor:
         def density_at(places: Tensor) -> Tensor:
-            return ((torch.cdist(places, points) < self.delta_var) * weights).sum(1)
+            return count_near(places, points, self.delta_var, weights)
 
         close = torch.cdist(points, points) < self.delta_var
         density = density_at(points)
@@ -63,9 +65,10 @@ class Density(SampleLabeler):
         top = hills(density, close[order][:, order].cpu().numpy(), self.saddle)
         tops, names = np.unique(top, return_inverse=True)
         modes = points[order[torch.from_numpy(tops).to(order.device)]]
-        joined, _ = join_modes(modes, density_at, self.delta_var, self.saddle)
+        joined, crowns = join_modes(modes, density_at, self.delta_var, self.saddle)
         names = joined.cpu().numpy()[names] - 1
-        names[density[top] * STRIDE**2 < self.core_size] = -1
+        small = density_at(crowns) * STRIDE**2 < self.core_size
+        names[small.cpu().numpy()[names]] = -1
         labels = torch.empty_like(order)
         labels[order] = torch.from_numpy(names).to(order.device)
         return labels

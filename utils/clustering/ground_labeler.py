@@ -40,5 +40,5 @@ def refuse_not_positive(**values: float | None) -> None:
 
 def refuse_no_share(**values: float | None) -> None:
     for name, value in values.items():
-        if value is not None and not 0 <= value <= 1:
+        if value is None or not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it goes from 0 to 1")

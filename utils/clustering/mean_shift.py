@@ -18,7 +18,7 @@ from utils.clustering.windows import homogeneous_windows
 
 SAMPLE = 2048  # windows that stand for the density
 MOST_SEEDS = 512  # a round
-DENSITY = 8192  # and that tell a hill from a plateau
+COUNTED = 2**23  # windows times modes, at most, to tell a hill from a plateau
 ROUNDS = 4
 ITERATIONS = 100
 
@@ -39,9 +39,9 @@ class MeanShift(GroundLabeler):
         bandwidth: Radius of the kernel, or standard deviation of the Gaussian one; delta_var where
             it is not given. Modes within it of each other are one.
         kernel: "flat", or "gaussian", slower, for instances of uneven density.
-        saddle: 0 to 1. Two modes are one object where the density between them nowhere falls below
-            this share of the lower one's; the lower, the more are one. None for every mode an
-            object of its own.
+        saddle: 0 to 1. Two modes within three bandwidths are one object where the density between
+            them, windows within the bandwidth, nowhere falls below this share of the lower one's;
+            the lower, the more are one. None for every mode an object of its own.
     Shape:
         outputs[output] (B, E, H, W) -> (B, H, W) int64.
     Raises:
@@ -56,7 +56,8 @@ class MeanShift(GroundLabeler):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_not_positive(bandwidth=self.bandwidth)
-        refuse_no_share(saddle=self.saddle)
+        if self.saddle is not None:
+            refuse_no_share(saddle=self.saddle)
 
     @property
     def radius(self) -> float:
@@ -84,7 +85,7 @@ class MeanShift(GroundLabeler):
         if self.saddle is None:
             return torch.arange(1, len(modes) + 1, device=modes.device), modes
         drawn = torch.randperm(len(windows), generator=torch.Generator().manual_seed(self.seed))
-        sample = windows[drawn[:DENSITY].to(windows.device)]
+        sample = windows[drawn[-max(COUNTED // len(modes), SAMPLE) :].to(windows.device)]
         return join_modes(
             modes, lambda places: count_near(places, sample, self.radius), self.radius, self.saddle
         )

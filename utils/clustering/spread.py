@@ -26,10 +26,21 @@ def nearest_point(pixels: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(distances), torch.cat(indices)
 
 
-def count_near(places: Tensor, points: Tensor, radius: float) -> Tensor:
-    """How many points (N, E) lie within the radius of each place (M, E)."""
-    blocks = points.split(8192)  # whose distances stay in the processor's cache
-    return sum((torch.cdist(places, block) < radius).sum(1) for block in blocks)
+def count_near(
+    places: Tensor, points: Tensor, radius: float, weights: Tensor | None = None
+) -> Tensor:
+    """How many points (N, E), or their weights (N,), lie within the radius of each place (M, E)."""
+    found = []
+    for rows in places.split(128):  # whose distances to a block stay in the processor's cache
+        count = rows.new_zeros(len(rows))
+        for start in range(0, len(points), 8192):
+            near = torch.cdist(rows, points[start : start + 8192]) < radius
+            if weights is None:
+                count += near.sum(1)
+            else:
+                count += near.to(rows.dtype) @ weights[start : start + 8192].to(rows.dtype)
+        found.append(count)
+    return torch.cat(found)
 
 
 def owner_of(pixels: Tensor, points: Tensor, owners: Tensor, reach: float) -> Tensor:
