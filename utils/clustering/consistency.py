@@ -28,6 +28,8 @@ class Consistency(MeanShift):
     seed, and a semantic foreground is honoured.
 
     Args:
+        saddle: As for MeanShift, but None: the cluster of one mode is as wide as the masks, a hill
+            of several is wider than any.
         teacher: Name of the moving average's embedding among the outputs.
         iou_threshold: 0 to 1.
         anchors: Pixels drawn from a cluster.
@@ -38,7 +40,7 @@ class Consistency(MeanShift):
             MeanShift is refused.
     """
 
-    saddle: float | None = None  # a mode's cluster is as wide as the masks it is compared with
+    saddle: float | None = None
     teacher: str = "teacher"
     iou_threshold: float = 0.6
     anchors: int = 100

@@ -18,7 +18,7 @@ from utils.clustering.windows import homogeneous_windows
 
 SAMPLE = 2048  # windows that stand for the density
 MOST_SEEDS = 512  # a round
-COUNTED = 2**23  # windows times modes, at most, to tell a hill from a plateau
+COUNTED = 2**23  # windows times modes, at most, where hills are told from plateaus
 ROUNDS = 4
 ITERATIONS = 100
 

@@ -1,4 +1,4 @@
-"""Mean shift whose near modes are one instance."""
+"""Mean shift whose near hills are one instance."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class MeanShiftPlus(MeanShift):
 
     From the one with most pixels down, each joins the nearest one accepted before it if that is
     nearer than delta_dist, and is accepted otherwise. For instances that the embedding pulls
-    apart, as large objects inside a semantic mask; so Wolny et al., Sparse object-level
-    supervision for instance segmentation with pixel embeddings, 2022 (arXiv:2103.14572).
+    apart, as large objects inside a semantic mask.
+
+    Wolny et al., Sparse object-level supervision for instance segmentation with pixel embeddings,
+    2022 (arXiv:2103.14572). There modes are joined so, with no regard to valleys: "saddle": null.
 
     Args:
         delta_dist: In units of the embedding; a discriminative loss, which pushes means to twice
