@@ -14,10 +14,10 @@ from inference import load_as_asked
 from utils.command import add_model_options, import_packages, run
 from utils.errors import UserError
 from utils.evaluate import evaluate
-from utils.gallery import Gallery
 from utils.metrics import MetricGroup, metric_of
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words, write_evaluation
+from utils.report.gallery import Gallery
 from utils.run_place import make_folder
 from utils.schema import check_section
 from utils.tables import score_table

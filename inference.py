@@ -17,13 +17,13 @@ from utils.command import add_model_options, at_least, import_packages, run
 from utils.config import read_config
 from utils.device import choose_devices
 from utils.errors import UserError
-from utils.exported import READERS, load_exported
-from utils.pipeline import Behind, ahead
+from utils.inference.exported import READERS, load_exported
+from utils.inference.pipeline import Behind, ahead
+from utils.inference.predict import Predict
+from utils.inference.sources import Frame, Source, find_source
 from utils.postprocess.command_line import chosen_postprocess
-from utils.predict import Predict
 from utils.predictors.command_line import chosen_predictor
 from utils.scoring import with_defaults
-from utils.sources import Frame, Source, find_source
 from utils.writers import Result
 from utils.writers.output import KINDS, Output
 

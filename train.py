@@ -26,26 +26,26 @@ from utils.command import add_common_options, import_packages, run
 from utils.config import read_config
 from utils.device import autocast_dtype, choose_devices
 from utils.distributed import is_main, joined, launch, launcher, require_agreement, together
+from utils.engine.network import with_synch_bn
+from utils.engine.preview import Preview, make_score_batch
+from utils.engine.reporter import Reporter
+from utils.engine.resume import QUICKSTART, Start, choose_start
+from utils.engine.run_folder import NoFolder, open_folder
+from utils.engine.run_length import run_length
+from utils.engine.sweep import grid, require_score, run_sweep
+from utils.engine.trial import try_shapes
 from utils.errors import UserError
 from utils.evaluate import evaluate
 from utils.interrupt import telling_the_way_on
 from utils.losses import WeightedSum
 from utils.metrics import metric_of
-from utils.network import with_synch_bn
 from utils.notices import notices
 from utils.optimizers import make_optimizer
 from utils.predictors import PREDICTORS
-from utils.preview import Preview, make_score_batch
-from utils.reporter import Reporter
-from utils.resume import QUICKSTART, Start, choose_start
-from utils.run_folder import NoFolder, open_folder
-from utils.run_length import run_length
 from utils.schedulers import SCHEDULERS
 from utils.scoring import make_postprocess, with_defaults
 from utils.seed import part_ways, seed_everything
-from utils.sweep import grid, require_score, run_sweep
 from utils.targets import require_targets
-from utils.trial import try_shapes
 
 log = logging.getLogger("segforge")
 

@@ -17,17 +17,17 @@ from utils.checkpoint import snapshot
 from utils.checks import at_least
 from utils.device import autocast, autocast_dtype
 from utils.distributed import is_main, largest, share_buffers, together, world_size
-from utils.feed import on_device
-from utils.finite import Reading, Readings, refuse
+from utils.engine.feed import on_device
+from utils.engine.finite import Reading, Readings, refuse
+from utils.engine.monitor import Monitor
+from utils.engine.network import gradients_stay, make_network
+from utils.engine.progress import Progress
+from utils.engine.run_folder import RunFolder
+from utils.engine.run_length import run_length
+from utils.engine.saving import SavePlan
+from utils.engine.updater import Updater
 from utils.interrupt import Interrupted, StopAsked, StopRequest, way_on
-from utils.monitor import Monitor
-from utils.network import gradients_stay, make_network
-from utils.progress import Progress
 from utils.registry import Registry
-from utils.run_folder import RunFolder
-from utils.run_length import run_length
-from utils.saving import SavePlan
-from utils.updater import Updater
 
 log = logging.getLogger("segforge")
 

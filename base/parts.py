@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from base.base_dataloader import BaseDataLoader
 from base.base_model import BaseModel
-from utils.reporter import Reporter
+from utils.engine.reporter import Reporter
 from utils.schedulers import Schedule
 
 

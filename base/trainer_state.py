@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from utils.distributed import gather, rank, world_size
+from utils.engine.updater import misfit
 from utils.seed import random_state, restore_random_state
-from utils.updater import misfit
 
 if TYPE_CHECKING:
     from base.base_trainer import BaseTrainer

@@ -28,10 +28,10 @@ import train  # noqa: E402
 from base.base_trainer import BaseTrainer  # noqa: E402
 from benchmarks.measuring import resident, seconds  # noqa: E402
 from utils.config import filled  # noqa: E402
-from utils.feed import on_device  # noqa: E402
-from utils.progress import Progress  # noqa: E402
-from utils.resume import Start  # noqa: E402
-from utils.run_folder import RunFolder  # noqa: E402
+from utils.engine.feed import on_device  # noqa: E402
+from utils.engine.progress import Progress  # noqa: E402
+from utils.engine.resume import Start  # noqa: E402
+from utils.engine.run_folder import RunFolder  # noqa: E402
 
 
 def make_trainer(args: argparse.Namespace) -> BaseTrainer:

@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 import train  # noqa: E402, F401 - fills the registries
 from utils import checkpoint  # noqa: E402
 from utils.config import read_config  # noqa: E402
-from utils.resume import newest  # noqa: E402
+from utils.engine.resume import newest  # noqa: E402
 
 
 def config(name: str, folder: Path, workers: int) -> dict:

@@ -30,12 +30,12 @@ from inference import predict_all  # noqa: E402
 from models import MODELS  # noqa: E402
 from utils.config import filled, read_config  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
+from utils.inference.predict import Predict  # noqa: E402
+from utils.inference.sources import find_source  # noqa: E402
 from utils.normalization import Normalization  # noqa: E402
-from utils.predict import Predict  # noqa: E402
 from utils.predictors import MultiScale, Sliding  # noqa: E402
 from utils.predictors.multi_scale import resize  # noqa: E402
 from utils.scoring import with_defaults  # noqa: E402
-from utils.sources import find_source  # noqa: E402
 from utils.writers.output import Output  # noqa: E402
 
 SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)

@@ -16,8 +16,8 @@ import torch
 import train
 from tools import export_schema, sample_instances
 from utils.config import difference, merge, override, plain_json, read_config
+from utils.engine.resume import Start
 from utils.errors import UserError
-from utils.resume import Start
 from utils.schema import check
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.json"))

@@ -13,9 +13,9 @@ from dataloaders import DATASETS
 from dataloaders.check import check_dataset
 from train import build as build_run
 from utils.config import filled, read_config
+from utils.engine.resume import Start
 from utils.errors import UserError
 from utils.normalization import Normalization
-from utils.resume import Start
 from utils.schema import check
 
 

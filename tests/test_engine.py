@@ -28,15 +28,15 @@ from dataloaders import DATASETS
 from models import MODELS, BaseModel
 from trainer import TRAINERS
 from utils import checkpoint
-from utils.averaging import MovingAverage
 from utils.command import run as exit_code
 from utils.config import read_config
+from utils.engine.averaging import MovingAverage
+from utils.engine.progress import Progress
+from utils.engine.resume import Start
+from utils.engine.run_folder import RunFolder
+from utils.engine.updater import Updater
 from utils.errors import UserError
 from utils.postprocess import POSTPROCESSORS
-from utils.progress import Progress
-from utils.resume import Start
-from utils.run_folder import RunFolder
-from utils.updater import Updater
 
 CPU = torch.device("cpu")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="would use the GPU")
@@ -132,7 +132,7 @@ def killed_and_resumed(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.saving.time", clock)
+        patch.setattr("utils.engine.saving.time", clock)
         on_step(patch, die)
         with pytest.raises(Killed):
             train_run(config, tmp_path)
@@ -222,7 +222,7 @@ def test_last_is_written_every_so_many_minutes(small, tmp_path, saves, monkeypat
     def pass_time(_: int) -> None:
         clock.now += 25
 
-    monkeypatch.setattr("utils.saving.time", clock)
+    monkeypatch.setattr("utils.engine.saving.time", clock)
     on_step(monkeypatch, pass_time)
     small["train_loader"]["args"]["length"] = 20
     small["trainer"] |= {"epochs": 1, "save_every_minutes": 1}
@@ -560,7 +560,7 @@ def test_postprocessing_is_scored_and_predicted(painted, tmp_path):
 
 
 def test_pictures_show_what_is_scored(painted, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.preview.contact_sheet", lambda rows, _: rows)
+    monkeypatch.setattr("utils.engine.preview.contact_sheet", lambda rows, _: rows)
     trainer = build(painted, tmp_path, [CPU])
     square = trainer.identity["palette"][2]
     for _, __, prediction in trainer.reporter.draw(trainer.model)["input_truth_prediction"]:
@@ -585,7 +585,7 @@ def terminal(monkeypatch) -> Terminal:
     """Where the bar of an epoch is drawn, every state of it."""
     screen = Terminal()
     drawn = functools.partial(tqdm, file=screen, mininterval=0)
-    monkeypatch.setattr("utils.progress.tqdm", drawn)
+    monkeypatch.setattr("utils.engine.progress.tqdm", drawn)
     return screen
 
 
@@ -600,7 +600,7 @@ def shown(monkeypatch, images: int, wait: float, work: float, **scores: float) -
         scores: What the reporter shows.
     """
     clock = Clock()
-    monkeypatch.setattr("utils.progress.time", clock)
+    monkeypatch.setattr("utils.engine.progress.time", clock)
 
     def loader() -> Iterator[int]:
         for batch in range(2):

@@ -20,12 +20,12 @@ from conftest import TINY, trained
 import evaluate
 from dataloaders import Shapes
 from utils.command import run
-from utils.gallery import Gallery
 from utils.image_io import read_image
 from utils.metrics import MetricGroup
 from utils.normalization import Normalization
 from utils.report.boundary_errors import BoundaryErrors
 from utils.report.folder import in_words
+from utils.report.gallery import Gallery
 from utils.report.html import picture, table
 from utils.tables import class_table, write_csv
 from utils.visualize import compact

@@ -18,8 +18,8 @@ import inference
 from tools import export
 from utils.command import run
 from utils.errors import UserError
-from utils.exported import MOST_IMAGES, Exported
 from utils.image_io import read_label, write_png
+from utils.inference.exported import MOST_IMAGES, Exported
 
 
 @pytest.fixture(scope="module")

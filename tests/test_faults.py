@@ -21,9 +21,9 @@ from test_train import newest_run, rows, same, train_run, write
 from dataloaders import DATASETS
 from trainer import TRAINERS
 from utils import checkpoint
+from utils.engine.run_folder import RunFolder
+from utils.engine.saving import BackgroundWriter
 from utils.errors import UserError
-from utils.run_folder import RunFolder
-from utils.saving import BackgroundWriter
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -23,8 +23,8 @@ from tools import benchmark
 from utils.command import run
 from utils.errors import UserError
 from utils.image_io import read_image, read_label, write_picture, write_png
+from utils.inference.sources import expand, find_source, natural
 from utils.pca import PrincipalComponents
-from utils.sources import expand, find_source, natural
 from utils.writers import Result, Task
 from utils.writers.embeddings import embeddings_of
 from utils.writers.submissions import CITYSCAPES, kitti_road_name, voc_palette

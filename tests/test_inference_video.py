@@ -9,7 +9,7 @@ import numpy as np
 from inferring import files, infer, photo
 
 from utils.image_io import read_label, write_png
-from utils.sources import Video
+from utils.inference.sources import Video
 
 
 def write_video(

@@ -17,7 +17,7 @@ def test_a_full_disk_under_the_bands(model, tmp_path, monkeypatch, capsys):
     def full(dir: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("utils.label_bands.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("utils.inference.label_bands.tempfile.TemporaryFile", full)
     write_png(tmp_path / "a.png", photo((45, 70, 3)))
     words = ("--mode", "sliding", "--window", "32", "--save", "ids")
     assert infer(model, "-i", tmp_path / "a.png", "-o", tmp_path / "out", *words) == 2

@@ -12,8 +12,8 @@ from dataloaders import DATASETS
 from utils.clustering import LABELERS
 from utils.errors import UserError
 from utils.evaluate import evaluate
-from utils.gallery import Gallery
 from utils.metrics import METRICS, MetricGroup
+from utils.report.gallery import Gallery
 
 IGNORE = 255
 

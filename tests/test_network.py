@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models import MODELS
-from utils import network
+from utils.engine import network
+from utils.engine.network import make_network, with_synch_bn
 from utils.errors import UserError
-from utils.network import make_network, with_synch_bn
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -219,7 +219,7 @@ def train_and_look(config: dict, target: str, tmp_path: Path, monkeypatch) -> tu
         sheets.append([*titles])
         return contact_sheet(rows, titles, **rest)
 
-    monkeypatch.setattr("utils.preview.contact_sheet", remember)
+    monkeypatch.setattr("utils.engine.preview.contact_sheet", remember)
     for key in ("train_loader", "val_loader"):
         config[key]["args"]["target"] = target
     file = tmp_path / "config.json"

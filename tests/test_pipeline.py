@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.pipeline import Behind, ahead
+from utils.inference.pipeline import Behind, ahead
 
 
 @pytest.mark.parametrize("threads", [0, 1, 4])

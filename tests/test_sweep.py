@@ -10,8 +10,8 @@ from test_train import write
 
 import train
 from utils.command import run as exit_code
+from utils.engine.sweep import grid, table, title
 from utils.errors import UserError
-from utils.sweep import grid, table, title
 
 
 def test_the_grid_is_every_combination():

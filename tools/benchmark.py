@@ -26,7 +26,7 @@ from inference import load  # noqa: E402
 from utils.command import add_common_options, at_least, import_packages, run  # noqa: E402
 from utils.device import autocast, choose_devices  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.predict import Predict  # noqa: E402
+from utils.inference.predict import Predict  # noqa: E402
 from utils.whole import whole_file  # noqa: E402
 
 log = logging.getLogger("segforge")

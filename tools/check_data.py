@@ -31,12 +31,12 @@ from dataloaders.survey.pictures import Exhibit, exhibits, titles  # noqa: E402
 from dataloaders.survey.summary import summary  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
 from utils.config import read_config  # noqa: E402
+from utils.engine.run_folder import make_folder  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.image_io import write_png  # noqa: E402
 from utils.logger import printable  # noqa: E402
 from utils.report.data_report import make_data_report  # noqa: E402
 from utils.report.folder import write_json  # noqa: E402
-from utils.run_folder import make_folder  # noqa: E402
 from utils.visualize import contact_sheet  # noqa: E402
 
 log = logging.getLogger("segforge")

@@ -29,10 +29,10 @@ sys.path.insert(0, str(ROOT))
 from inference import load  # noqa: E402
 from utils.command import add_common_options, at_least, import_packages, run  # noqa: E402
 from utils.errors import UserError  # noqa: E402
-from utils.exported import KEY, MOST_IMAGES, READERS, STRIDES, Run, load_exported  # noqa: E402
-from utils.packing import Packed, description  # noqa: E402
-from utils.predict import Predict  # noqa: E402
-from utils.sources import Source, find_source  # noqa: E402
+from utils.inference.exported import KEY, MOST_IMAGES, READERS, STRIDES, Run, load_exported  # noqa: E402
+from utils.inference.packing import Packed, description  # noqa: E402
+from utils.inference.predict import Predict  # noqa: E402
+from utils.inference.sources import Source, find_source  # noqa: E402
 
 log = logging.getLogger("segforge")
 CPU = torch.device("cpu")

@@ -17,9 +17,9 @@ import train  # noqa: E402, F401 - registers everything a config may name
 from models import MODELS, untrained  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
 from utils.config import read_config  # noqa: E402
+from utils.engine.run_length import run_length  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.optimizers import make_optimizer  # noqa: E402
-from utils.run_length import run_length  # noqa: E402
 from utils.schedulers import SCHEDULERS  # noqa: E402
 
 log = logging.getLogger("segforge")

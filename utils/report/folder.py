@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.gallery import Gallery
 from utils.image_io import write_png
+from utils.inference.predict import Predict
 from utils.logger import printable
 from utils.metrics import MetricGroup
-from utils.predict import Predict
 from utils.report.boundary_errors import BoundaryErrors
+from utils.report.gallery import Gallery
 from utils.report.report import make_report
 from utils.tables import class_table, score_table, write_csv
 

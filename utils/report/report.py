@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.gallery import TITLES, Exhibit
 from utils.report import html
+from utils.report.gallery import TITLES, Exhibit
 from utils.report.html import cards, facts, page, picture, section, table
 from utils.tables import class_table, number
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from utils.errors import UserError
+from utils.inference.sources import Source
 from utils.run_place import make_folder
-from utils.sources import Source
 from utils.writers import WRITERS, Result, Task
 from utils.writers.video import VideoFile
 

@@ -19,7 +19,7 @@ from utils.scoring import with_defaults
 
 log = logging.getLogger("segforge")
 
-QUICKSTART = str(Path(__file__).parent.parent / "configs" / "quickstart.json")
+QUICKSTART = str(Path(__file__).parent.parent.parent / "configs" / "quickstart.json")
 # what may differ between two configs of which the one's run is the other's
 ASIDE = re.compile(r"n_gpu|trainer\.(save_dir|log_dir)|train_loader\.args\.num_workers")
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from utils.clustering import LABELERS
 from utils.device import autocast, autocast_dtype
 from utils.errors import UserError
+from utils.inference.label_bands import label_in_bands
 from utils.instance_pictures import PALETTE
-from utils.label_bands import label_in_bands
 from utils.losses.weighted_sum import loss_sections
 from utils.normalization import Normalization
 from utils.predictors import PREDICTORS

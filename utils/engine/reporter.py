@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from utils.finite import Reading
-from utils.monitor import Monitor
-from utils.progress import Progress
-from utils.run_folder import RunFolder
+from utils.engine.finite import Reading
+from utils.engine.monitor import Monitor
+from utils.engine.progress import Progress
+from utils.engine.run_folder import RunFolder
 from utils.tables import number, score_table
 
 log = logging.getLogger("segforge")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from utils.averaging import MovingAverage
+from utils.engine.averaging import MovingAverage
 from utils.errors import UserError
 from utils.schedulers import Schedule
 

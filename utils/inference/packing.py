@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import UserError
-from utils.predict import Predict
+from utils.inference.predict import Predict
 
 LABELS = "labels"
 

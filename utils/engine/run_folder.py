@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+from utils.engine.saving import BackgroundWriter
 from utils.errors import UserError
 from utils.image_io import write_png
 from utils.logger import write_to
 from utils.run_place import events_folder, make_folder, new_run_folder, unwritable
-from utils.saving import BackgroundWriter
 from utils.whole import whole_file
 
 log = logging.getLogger("segforge")

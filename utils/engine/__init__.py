@@ -1,0 +1,1 @@
+"""What a training run is made of beside its step: updates, validation, files, the way on."""
