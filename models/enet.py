@@ -35,8 +35,11 @@ PRELUS: dict[str, Activation] = {
 class ENet(BaseModel):
     """Early downsampling, bottlenecks with dilated and asymmetric kernels, a light decoder.
 
-    As the paper's Table 1: stages 1 to 3 encode with PReLU, 4 and 5 decode with
-    ReLU, and upsampling puts values back where max pooling took them. No convolution has a bias.
+    As the paper's Table 1: stages 1 to 3 encode with PReLU, 4 and 5 decode with ReLU, and
+    upsampling puts values back where max pooling took them. No convolution has a bias. Differs
+    from the paper, with most ports: PReLU learns one slope a layer by default (the paper's one a
+    feature map), one more activation follows a branch's last 1x1, and a branch enlarges by a 2x2
+    transposed convolution (3x3).
     Kernels are padded with zeros, and nothing is enlarged bilinearly. The image is padded to a
     multiple of 8 by its own edge, and the scores are cut back to its size.
 
@@ -44,7 +47,7 @@ class ENet(BaseModel):
         out_channels: Channels of the output, or of each named output.
         in_channels: Channels of the image.
         dropout: Share of channels dropped in stage 1, and in stages 2 to 5.
-        prelu: One slope a "layer", or one a "channel" as the TuSimple project has it.
+        prelu: One slope a "layer", or one a "channel" as in the paper and the TuSimple project.
         norm_pool: Norm and PReLU in the first block over the pooled image too; false leaves it as
             it is, as the TuSimple project does.
         head_kernel: Side of the last transposed convolution: 3, or the TuSimple project's 2.

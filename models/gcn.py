@@ -39,7 +39,7 @@ class GCN(EncoderModel):
             and resnet152.
     Raises:
         ValueError: If the backbone is unknown, has no such output stride or no ResNet-GCN variant,
-            or kernel_size is not odd.
+            resnet_gcn is to be frozen, or kernel_size is not odd.
     """
 
     def __init__(
@@ -59,6 +59,11 @@ class GCN(EncoderModel):
             raise ValueError(f"kernel_size is {kernel_size}; a global convolution's side is odd")
         if resnet_gcn and backbone not in RESNET_GCN:
             raise ValueError(f"resnet_gcn is for {', '.join(RESNET_GCN)}, not {backbone!r}")
+        if resnet_gcn and freeze_backbone:
+            raise ValueError(
+                "freeze_backbone would keep the random kernels that resnet_gcn puts into the "
+                "backbone; leave one of the two out"
+            )
         super().__init__(backbone, in_channels, pretrained, output_stride)
         if resnet_gcn:
             enlarge_kernels(self.encoder)

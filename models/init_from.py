@@ -79,7 +79,8 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
         identity: The model's "arch", "out_channels", "classes" and "config", as in a checkpoint.
 
     Raises:
-        UserError: If the file cannot be read or nothing in it fits; the model is as it was.
+        UserError: If the file cannot be read, nothing in it fits, or what fits is not finite; the
+            model is as it was.
     """
     state = checkpoint.load(path)
     old, own = checkpoint.tensors(state), model.state_dict()
@@ -109,6 +110,12 @@ def start_from(model: BaseModel, path: Path | str, identity: dict[str, Any]) -> 
             f"nothing in {path} fits the model {type(model).__name__}: {sample(old)} there, "
             f"{sample(own)} here; weights of a bare backbone go into arch.args.pretrained, those "
             "of another project through tools/import_weights.py first"
+        )
+    spoilt = [name for name, value in taken.items() if not value.isfinite().all()]
+    if spoilt:
+        raise UserError(
+            f"{path} holds values that are no finite numbers, in {len(spoilt)} tensors such as "
+            f"{spoilt[0]}: its training has diverged; take an earlier checkpoint"
         )
     model.load_state_dict(own | taken)
     log.info("\n".join([f"weights from {path}:", *report.lines()]))

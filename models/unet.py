@@ -65,7 +65,13 @@ class UNet(EncoderModel):
             )
         self.contracting = None
         if backbone is None:
-            refuse_for_classic(pretrained, output_stride, wide_decoder, freeze_backbone)
+            refuse_for_classic(
+                pretrained=pretrained,
+                output_stride=output_stride != 32,
+                wide_decoder=wide_decoder,
+                residual_blocks=residual_blocks,
+                freeze_backbone=freeze_backbone,
+            )
             self.contracting = ContractingPath(in_channels)
             self.stride = 16
             self.decoder = ClassicDecoder(self.contracting.channels, decoder_channels)
@@ -124,16 +130,8 @@ class ContractingPath(nn.Module):
         return features
 
 
-def refuse_for_classic(
-    pretrained: bool | str, output_stride: int, wide_decoder: bool, freeze_backbone: bool
-) -> None:
+def refuse_for_classic(**asked: bool | str) -> None:
     """Raise a ValueError that names what makes no sense without a backbone."""
-    asked = {
-        "pretrained": pretrained,
-        "output_stride": output_stride != 32,
-        "wide_decoder": wide_decoder,
-        "freeze_backbone": freeze_backbone,
-    }
     for name, wanted in asked.items():
         if wanted:
             raise ValueError(f'{name} needs an encoder; name one, such as "backbone": "resnet34"')

@@ -74,7 +74,7 @@ def test_maps_of_another_shape_are_refused(last, stride, message, fake_timm):
             'no feature maps at output stride 16; set "output_stride" to 32, or take another netw',
         ),
         (AssertionError(), 8, 'at output stride 8; set "output_stride" to 32, or take another'),
-        (RuntimeError("size mismatch"), 8, "at output stride 8 (size mismatch); set"),
+        (RuntimeError("kernel"), 32, "at output stride 32 (kernel); take another network"),
         (AssertionError("no features"), 32, "at output stride 32 (no features); take another net"),
         (AssertionError(), 32, "at output stride 32; take another network"),
     ],

@@ -90,6 +90,24 @@ def test_torchvision(name, imported):
     close(model.encoder(IMAGE)[-1], theirs.relu() if name == "densenet121" else theirs)
 
 
+def test_a_config_of_its_arch_alone(tmp_path, capsys):
+    """Other channels are told how, since init_from adapts them."""
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "theirs.pth")
+    words = ["--source", "torchvision", "--weights", str(tmp_path / "theirs.pth")]
+    words += ["--config", str(tmp_path / "arch.json"), "--output", str(tmp_path / "ours.pth")]
+    arch = {"type": "FPN", "args": {"backbone": "resnet18", "in_channels": 4}}
+    (tmp_path / "arch.json").write_text(json.dumps({"arch": arch}))
+    assert run(lambda: import_weights.main(import_weights.parse(words))) == 2
+    hint = "import with --set arch.args.in_channels=3, which init_from adapts"
+    assert hint in capsys.readouterr().err
+    words += ["--set", "arch.args.in_channels=3"]
+    assert run(lambda: import_weights.main(import_weights.parse(words))) == 0
+    (tmp_path / "arch.json").write_text(json.dumps({"name": "none"}))
+    words = words[:-2]
+    assert run(lambda: import_weights.main(import_weights.parse(words))) == 2
+    assert 'arch.json names no model: "arch" is missing' in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- segmentation_models.pytorch
 
 

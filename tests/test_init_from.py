@@ -280,6 +280,17 @@ def test_tensors_that_are_not_dense_are_refused(tmp_path):
     assert torch.equal(outputs(model), before)
 
 
+def test_weights_of_a_diverged_run_are_refused(tmp_path):
+    here = identity("ENet")
+    model, diverged = built(here), built(here)
+    before = outputs(model)
+    diverged.state_dict()["head.out.weight"][0] = torch.nan
+    message = "no finite numbers, in 1 tensors such as head.out.weight: its training has diverged"
+    with pytest.raises(UserError, match=message):
+        start_from(model, saved(tmp_path, diverged), here)
+    assert torch.equal(outputs(model), before)
+
+
 def test_a_constructor_that_reads_values_builds_all_the_same(tmp_path, monkeypatch):
     """Rates that fall, as many networks make them: with sizes alone it cannot be built."""
 

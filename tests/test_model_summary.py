@@ -105,6 +105,15 @@ def test_an_auxiliary_head_is_stored_but_not_executed():
     assert of("PSPNet", backbone="resnet18", use_aux=False).executed == size.executed
 
 
+def test_a_parameter_of_the_model_itself_is_executed():
+    with torch.device("meta"):
+        model = MODELS.build("ENet", out_channels=2)
+        before = model_size(model, (3, 64, 64))
+        model.scale = torch.nn.Parameter(torch.empty(5))
+    after = model_size(model, (3, 64, 64))
+    assert (after.stored, after.executed) == (before.stored + 5, before.executed + 5)
+
+
 def test_receptive_fields_are_the_known_ones():
     """Araujo et al., Computing Receptive Fields of CNNs, 2019: VGG-16's fifth pool sees 212,
     ResNet-50 483, ResNet-101 1027. torchvision has a block's stride in its 3x3, not in the 1x1

@@ -503,6 +503,23 @@ def test_timm_networks_are_encoders():
         build("FPN", backbone="timm/resnet10x")
 
 
+def test_weights_of_a_timm_network(tmp_path):
+    timm = pytest.importorskip("timm")
+    net, file = timm.create_model("resnet10t"), tmp_path / "weights.pth"
+    torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}}, file)
+    encoder = make_encoder("timm/resnet10t", pretrained=str(file))
+    assert torch.equal(encoder.net.conv1[0].weight, net.conv1[0].weight)
+    for name, message in (
+        ("timm/resnet18", "weights .* do not fit timm/resnet18: .* size mismatch for layer1"),
+        ("timm/resnet10x", "has no network 'resnet10x'"),
+    ):
+        with pytest.raises((UserError, ValueError), match=message):
+            make_encoder(name, pretrained=str(file))
+    file.write_text("text")
+    with pytest.raises(UserError, match="no checkpoint that can be read"):
+        make_encoder("timm/resnet10t", pretrained=str(file))
+
+
 def test_xception_from_a_file_with_other_channels(tmp_path):
     torch.save(make_encoder("xception").state_dict(), tmp_path / "xception.pth")
     encoder = make_encoder("xception", in_channels=4, pretrained=str(tmp_path / "xception.pth"))
@@ -568,6 +585,7 @@ def test_weights_from_a_file_and_other_channels(tmp_path):
         ("UNet", {"backbone": None, "decoder_channels": [1]}, "without a backbone UNet takes four"),
         ("UNet", {"decoder_channels": [8, 8, 8, 0]}, "widths are above zero"),
         ("UNet", {"backbone": None, "pretrained": True}, "pretrained needs an encoder; name one"),
+        ("UNet", {"backbone": None, "residual_blocks": True}, "residual_blocks needs an encoder"),
         ("UNet", {"wide_decoder": True, "output_stride": 8}, "leave decoder_channels and"),
         ("UNet", {"residual_blocks": True}, "set wide_decoder to true"),
         ("UNet", {"in_channels": 0}, "an image has at least one channel"),
@@ -590,6 +608,20 @@ def test_impossible_models(name, args, message):
     with pytest.raises(UserError) as error:
         build(name, **args)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg13", "xception"])
+def test_a_file_without_weights_is_refused(name, tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "none.pth")
+    with pytest.raises(UserError, match='none.pth holds no weights; set "pretrained" to a file th'):
+        make_encoder(name, pretrained=str(tmp_path / "none.pth"))
+
+
+def test_a_vggs_last_stage_is_pooling_alone():
+    """Left out where it would pass the output stride, as the encoder says."""
+    for stride in (8, 16, 32):
+        *_, c4, c5 = make_encoder("vgg13", output_stride=stride).eval()(random_image())
+        assert torch.equal(c4, c5) == (stride < 32)
 
 
 def test_unet2d_names_the_smallest_image():

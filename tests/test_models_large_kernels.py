@@ -217,6 +217,11 @@ def test_named_outputs(model):
             "resnet_gcn is for resnet50, resnet101, resnet152, not 'resnet18'",
         ),
         (
+            GCN,
+            {"resnet_gcn": True, "freeze_backbone": True},
+            "freeze_backbone would keep the random kernels that resnet_gcn puts into the backbone",
+        ),
+        (
             DUCHDC,
             {"backbone": "vgg16"},
             "DUCHDC is built on a ResNet, not on 'vgg16'; there are resnet18, resnet34",

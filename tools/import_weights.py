@@ -21,10 +21,10 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402, F401 - registers everything a config may name
 from base.base_model import BaseModel  # noqa: E402
-from models import rebuild  # noqa: E402
+from models import MODELS, rebuild  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
-from utils.config import read_config  # noqa: E402
+from utils.config import read_arch  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 
 log = logging.getLogger("segforge")
@@ -190,7 +190,13 @@ def converted(
     try:
         checkpoint.load_weights(network, rest | ours, path)
     except UserError as error:
-        raise UserError(f"{error}; what can be taken: {source.fits}") from error
+        hint = ""
+        if network.in_channels != 3:
+            hint = (
+                "; for images of other channels import with --set arch.args.in_channels=3, which "
+                "init_from adapts"
+            )
+        raise UserError(f"{error}; what can be taken: {source.fits}{hint}") from error
     return ours, left
 
 
@@ -198,7 +204,8 @@ def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
     if not os.access(args.output.parent, os.W_OK):
         raise UserError(f"--output {args.output}: its folder is missing or cannot be written to")
-    source, arch = SOURCES[args.source], read_config(args.config, args.set)["arch"]
+    source = SOURCES[args.source]
+    arch = MODELS.resolve(read_arch(args.config, args.set)["arch"])
     can = f"of {args.source} can be taken: {source.fits}"
     theirs = checkpoint.tensors(checkpoint.load(args.weights))
     head = next((value for name, value in theirs.items() if name.endswith(source.head)), None)

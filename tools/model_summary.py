@@ -16,27 +16,18 @@ from dataloaders.factory import class_count  # noqa: E402
 from models import MODELS, untrained  # noqa: E402
 from models.blocks.heads import OutChannels, by_name  # noqa: E402
 from utils.command import import_packages, run  # noqa: E402
-from utils.config import extended, filled, override  # noqa: E402
+from utils.config import filled, read_arch  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.losses import WeightedSum  # noqa: E402
 from utils.model_size import ModelSize, model_size  # noqa: E402
 from utils.registry import parameters  # noqa: E402
-from utils.schema import check, check_section  # noqa: E402
 
 
 def main(args: argparse.Namespace) -> None:
     import_packages(args.imports)
-    config = extended(Path(args.config)) if args.config else {}
-    if args.arch:
-        config["arch"] = {"type": args.arch}
-    for text in args.set:
-        override(config, text)
-    if "arch" not in config:
+    if not (args.config or args.arch or args.set):
         raise UserError("name a model: --arch UNet, or -c CONFIG")
-    if args.config and "train_loader" in config:
-        check(config, args.config)
-    else:
-        check_section(config["arch"], "model", "arch")
+    config = read_arch(args.config, args.set, args.arch)
     section = untrained(MODELS.resolve(config["arch"]))
     size = parse_size(args.input_size)
     for option in ("classes", "depth"):
@@ -114,7 +105,10 @@ def table(size: ModelSize) -> str:
     )
     lines.append("MiB are of layers alone: results of functions (cat, interpolate) are left out")
     if size.executed != size.stored:
-        lines.append(f"of the parameters {size.executed:,} run in prediction (aux heads do not)")
+        lines.append(
+            f"of the parameters {size.executed:,} run in prediction; the others, such as an "
+            "auxiliary head's, do not"
+        )
     seen = f"{size.receptive_field} pixels" if size.receptive_field else "not known"
     lines.append(f"deepest stride {size.stride} pixels, receptive field of c5 {seen}")
     return "\n".join(lines)

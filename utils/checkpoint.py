@@ -50,7 +50,7 @@ def save(state: dict[str, Any], path: Path) -> None:
             part.unlink()
         raise UserError(
             f"{path} could not be written: {getattr(error, 'strerror', None) or error}; make room, "
-            "or set trainer.save_dir to a folder that can be written"
+            "or write to another folder (a run's is trainer.save_dir)"
         ) from error
 
 
@@ -86,7 +86,7 @@ def load(path: Path | str) -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is no checkpoint that can be read, probably damaged or cut short "
-            f"({path.stat().st_size} bytes); take an earlier checkpoint of that run"
+            f"({path.stat().st_size} bytes); take another copy, or one of an earlier epoch"
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a checkpoint")

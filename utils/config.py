@@ -12,7 +12,7 @@ from typing import Any
 from utils.errors import UserError
 from utils.registry import REGISTRIES
 from utils.run_place import require_folder_name
-from utils.schema import Config, check
+from utils.schema import Config, check, check_section
 
 
 def read_config(path: str | Path, overrides: list[str] = ()) -> dict:
@@ -32,6 +32,31 @@ def read_config(path: str | Path, overrides: list[str] = ()) -> dict:
         override(config, text)
     check(config, str(path))
     return filled(config)
+
+
+def read_arch(path: str | Path | None, overrides: list[str] = (), name: str | None = None) -> dict:
+    """A config of which only `arch` is needed; one with a train_loader is checked whole.
+
+    Args:
+        path: The JSON file; None for an empty config.
+        overrides: As for `read_config`.
+        name: Of a model with its defaults, in place of the file's.
+
+    Raises:
+        UserError: As `read_config`, or if there is no `arch`.
+    """
+    config = extended(Path(path)) if path else {}
+    if name:
+        config["arch"] = {"type": name}
+    for text in overrides:
+        override(config, text)
+    if "arch" not in config:
+        raise UserError(f'{path or "the config"} names no model: "arch" is missing')
+    if path and "train_loader" in config:
+        check(config, str(path))
+    else:
+        check_section(config["arch"], "model", "arch")
+    return config
 
 
 def extended(path: Path, trail: tuple[Path, ...] = ()) -> dict:

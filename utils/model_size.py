@@ -38,7 +38,8 @@ class ModelSize:
     Attributes:
         blocks: Its modules down to the depth asked for, in the model's order.
         stored: Parameters, each counted once.
-        executed: Those of layers that ran; fewer where a head speaks in training only.
+        executed: The model's own and those of layers that ran; fewer where some speak in training
+            only, such as auxiliary heads.
         macs: Multiply-adds of convolutions and matrix products.
         activations: Bytes that all layers give. A layer whose result lies where its input did, such
             as an in-place ReLU or dropout in eval mode, gives none; results of functions between
@@ -115,7 +116,11 @@ def model_size(model: BaseModel, size: tuple[int, int, int], depth: int = 2) -> 
     return ModelSize(
         blocks,
         stored=count(model.parameters()),
-        executed=count(p for name in shapes for p in modules[name].parameters(recurse=False)),
+        executed=count(
+            p
+            for part in (model, *(modules[name] for name in shapes))
+            for p in part.parameters(recurse=False)
+        ),
         macs=counter.get_total_flops() // 2,
         activations=sum(bytes_of.values()),
         stride=model.stride,

@@ -17,8 +17,9 @@ class Encoder(nn.Module):
     of the ResNet and FPN papers; c1 (stride 2) and c0 (stride 1) precede them where the network has
     them. A stage that would pass the output stride keeps its size: its stride becomes 1 and its
     kernels are dilated, the one that lost its stride by the dilation before it, as torchvision does
-    (Chen et al., Rethinking Atrous Convolution, 2017, arXiv:1706.05587). A parameter keeps its name
-    behind `stages.<number>.`.
+    (Chen et al., Rethinking Atrous Convolution, 2017, arXiv:1706.05587). Pooling that would pass it
+    is left out; a VGG's last stage is pooling alone, so at 16 and 8 its c5 is its c4. A parameter
+    keeps its name behind `stages.<number>.`.
 
     Args:
         layers: The network's layers by name, in order, without the classifier.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 
+from models.encoders.weights import weights_in
 from utils.errors import UserError
 
 
@@ -40,7 +43,7 @@ def timm_encoder(
     Raises:
         ValueError: If timm has no such network, or the network no such output stride or no maps of
             strides 4, 8, 16 and 32, or maps of another shape than it says.
-        UserError: If timm is not installed or the weights cannot be had.
+        UserError: If timm is not installed, or the weights cannot be had or do not fit.
     """
     try:
         import timm
@@ -55,24 +58,17 @@ def timm_encoder(
     options = {"in_chans": in_channels, "features_only": True}
     if output_stride != 32:
         options["output_stride"] = output_stride
-    if isinstance(pretrained, str):
-        options["pretrained_cfg_overlay"] = {"file": pretrained}
     try:
-        net = timm.create_model(name, pretrained=bool(pretrained), **options)
-    except (OSError, torch.serialization.pickle.UnpicklingError) as error:
-        raise UserError(
-            f"the pretrained weights of timm/{name} could not be had "
-            f"({error or type(error).__name__}); "
-            'set "pretrained" to false, or to the path of a weights file you have'
-        ) from error
+        net = timm.create_model(name, **options)
     except (NotImplementedError, AssertionError, TypeError, RuntimeError) as error:
-        # of the stride a constructor says that it knows no such argument; of weights, which fit not
-        words = str(error) if output_stride == 32 or type(error) is RuntimeError else ""
+        words = str(error) if output_stride == 32 else ""  # else only of an unknown argument
         stride = 'set "output_stride" to 32, or ' if output_stride != 32 else ""
         raise ValueError(
             f"timm/{name} gives no feature maps at output stride {output_stride}"
             f"{words and f' ({words})'}; {stride}take another network"
         ) from error
+    if pretrained:
+        net = with_weights(timm, name, pretrained, options)
     encoder = TimmEncoder(net)
     wanted = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
     if encoder.strides[-4:] != wanted:
@@ -97,3 +93,25 @@ def timm_encoder(
                 "another network"
             )
     return encoder
+
+
+def with_weights(timm: ModuleType, name: str, source: bool | str, options: dict) -> nn.Module:
+    """The network `name` with timm's own weights where `source` is true, else those in a file.
+
+    Raises:
+        UserError: If they cannot be had or do not fit.
+    """
+    if source is not True:
+        options = options | {"pretrained_cfg_overlay": {"state_dict": weights_in(source)}}
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except OSError as error:
+        raise UserError(
+            f"the pretrained weights of timm/{name} could not be had "
+            f"({error or type(error).__name__}); "
+            'set "pretrained" to false, or to the path of a weights file you have'
+        ) from error
+    except RuntimeError as error:
+        raise UserError(
+            f"weights {source} do not fit timm/{name}: {' '.join(str(error).split())[:200]}"
+        ) from error

@@ -105,7 +105,7 @@ def torchvision_encoder(
     net = get_model(name, weights=None)
     adapt_first_conv(net, in_channels)
     state = read_weights(name, pretrained) if pretrained else {}
-    if state and not of_encoder(state):
+    if pretrained and not of_encoder(state):
         load_classifier(net, name, state, pretrained)
     encoder = Encoder(LAYERS[name](net), in_channels, output_stride)
     if of_encoder(state):

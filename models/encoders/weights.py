@@ -14,8 +14,26 @@ from utils.errors import UserError
 
 
 def read_weights(name: str, source: bool | str) -> dict[str, Tensor]:
-    """torchvision's default weights for `name` where `source` is true, else those in a file."""
-    return fetch(name) if source is True else tensors(load(Path(source)))
+    """torchvision's default weights for `name` where `source` is true, else those in a file.
+
+    Raises:
+        UserError: If they cannot be had, or the file has none.
+    """
+    return fetch(name) if source is True else weights_in(source)
+
+
+def weights_in(file: str) -> dict[str, Tensor]:
+    """The weights in a file, at least one.
+
+    Raises:
+        UserError: If it cannot be read or has none.
+    """
+    state = tensors(load(Path(file)))
+    if not state:
+        raise UserError(
+            f'{file} holds no weights; set "pretrained" to a file that does, or to false'
+        )
+    return state
 
 
 def load_classifier(
