@@ -126,6 +126,9 @@ def labeler_section(args: argparse.Namespace) -> dict:
         log.info("note: --clustering %s has no --%s", args.clustering, key.replace("_", "-"))
     section = {"type": name, "args": {key: v for key, v in given.items() if key in takes}}
     for text in args.set:
+        key = text.partition("=")[0]
+        if key in given:
+            raise UserError(f"--set {text} and --{key.replace('_', '-')}: give one of the two")
         override(section["args"], text)
     check_section(section, "labeler", f"--clustering {args.clustering}")
     return section
@@ -147,6 +150,11 @@ def check_options(args: argparse.Namespace) -> None:
     for flag in ("score", "gt_foreground"):
         if getattr(args, flag) and args.gt_dir is None:
             raise UserError(f"--{flag.replace('_', '-')} needs --gt-dir, the folder of label files")
+    if args.ds_name == "cvppp" and args.things_class is not None and args.sem_dir is None:
+        raise UserError(
+            f"--things-class {args.things_class} with --ds-name cvppp: the leaves of CVPPP have no "
+            "classes; leave it out, or give --sem-dir, semantic maps that have"
+        )
     if args.gt_dir is None and args.sem_dir is None:
         if args.things_class is not None:
             raise UserError(

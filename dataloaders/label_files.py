@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataloaders.cityscapes_classes import LABELS, SCORED
+from dataloaders.cityscapes_classes import ALL_VALUES, LABELS, SCORED, instance_table
+from dataloaders.instance_labels import read_ids
 from utils.errors import UserError
 from utils.image_io import IMAGE_SUFFIXES, read_label
 from utils.targets import INSTANCE_IGNORE
@@ -85,38 +86,37 @@ def find_labels(
     return found
 
 
-def scored_things(things: str | None) -> list[Thing]:
+def scored_things(things: str | None) -> dict[str, Thing]:
     """The Cityscapes classes of a name or of a number in either counting; all without one."""
     number = int(things) if things and things.isdecimal() else None
-    return [
-        thing
+    return {
+        name: thing
         for name, thing in THINGS.items()
         if things in (None, name) or number in (thing.train_id, thing.label_id)
-    ]
+    }
 
 
 def read_truth(path: Path, things: str | None) -> np.ndarray:
-    """Instance ids (H, W) int32, 0 background, -1 ignored; colours are one id each.
+    """Instance ids (H, W) int32, 0 background, -1 ignored, as a training reads them.
 
     Of Cityscapes, whose files are known by their names, the objects of one class, or of all; its
     group regions are ignored.
 
     Raises:
-        UserError: If the class is no thing of Cityscapes.
+        UserError: As `read_ids`, or if the class is no thing of Cityscapes.
     """
-    label = read_label(path).astype(np.int32)
-    if label.ndim == 3:
-        label = label @ np.array([65536, 256, 1], np.int32)
+    ids = read_ids(path)
     if not path.stem.endswith(CITYSCAPES_TRUTH):
-        return label
-    wanted = [thing.label_id for thing in scored_things(things)]
+        return ids
+    wanted = scored_things(things)
     if not wanted:
         raise UserError(
             f"{path} holds the objects of Cityscapes; --things-class is {things}, but must be one "
             f"of {', '.join(THINGS)}, or its number"
         )
-    ids = np.where(np.isin(label // 1000, wanted), label, 0)
-    return np.where(np.isin(label, wanted), INSTANCE_IGNORE, ids)
+    if ids.max() >= ALL_VALUES:
+        raise UserError(f"{path} holds {ids.max()}; instance files of Cityscapes have 16 bits")
+    return instance_table(list(wanted), INSTANCE_IGNORE)[ids]
 
 
 def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.ndarray:
@@ -138,7 +138,7 @@ def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.n
                 f"{things}, but must be one of {', '.join(THINGS)}"
             )
         refuse_strange_colours(label, path)
-        return np.any([(label == thing.colour).all(-1) for thing in wanted], axis=0)
+        return np.any([(label == thing.colour).all(-1) for thing in wanted.values()], axis=0)
     if things is not None and things.isdecimal():
         return label == int(things)
     if things is None and dataset != "cityscapes":
@@ -148,7 +148,7 @@ def read_foreground(path: Path, dataset: str | None, things: str | None) -> np.n
             f"{path} holds ids up to {label[label != 255].max()}, and must hold Cityscapes' train "
             f"ids, 0 to {TRAIN_IDS - 1}, as inference.py --save ids writes them"
         )
-    return np.isin(label, [thing.train_id for thing in wanted])
+    return np.isin(label, [thing.train_id for thing in wanted.values()])
 
 
 def refuse_strange_colours(label: np.ndarray, path: Path) -> None:

@@ -466,7 +466,11 @@ def test_no_object_at_all(tmp_path, check):
     make_folder(tmp_path / "cells", np.zeros((40, 48), np.uint8))
     part = {"type": "FolderInstances", "args": {"data_dir": str(tmp_path / "cells")}}
     code, report, said = check("--split", "train", train=part)
-    assert code == 0 and "note: no object in any label file" in said
+    assert code == 0 and "note: no object in any label file\n" in said
+    part["args"]["instance_ratio"] = 0.01
+    message = "note: no object in any label file, of which instance_ratio 0.01 keeps none: raise it"
+    assert message in check("--split", "train", train=part)[2]
+    del part["args"]["instance_ratio"]
     part["args"]["labels"] = None  # as Spoco may train without any
     assert "note: no object" not in check("--split", "train", train=part)[2]
 

@@ -133,6 +133,17 @@ def test_scores_and_truth(folder, monkeypatch, caplog):
     assert "inside the foreground of the ground truth" in text
 
 
+def test_the_truths_foreground_counts_where_it_is_asked_for(folder):
+    """One of two objects is unknown to the truth: found without it, and not with it."""
+    truth = np.where(example()[1] == 1, 1, 0).astype(np.uint8)
+    write_png(folder / "gt" / "A1" / "plant001_label.png", truth, [[0] * 3, [9] * 3])
+    words = ("--clustering", "ms", "--ds-name", "cvppp", "--gt-dir", str(folder / "gt"))
+    assert call(folder, *words) == 0
+    assert np.array_equal(first(folder), example()[1])
+    assert call(folder, *words, "--gt-foreground") == 0
+    assert np.array_equal(first(folder), truth)
+
+
 def test_semantic_masks(folder):
     assert call(folder, "--clustering", "ms", "--sem-dir", str(folder / "sem")) == 0
     assert np.array_equal(first(folder), (example()[1] == 1).astype(np.uint16))
@@ -168,6 +179,11 @@ def test_masks_without_a_pixel_of_the_class_are_told(folder, capsys):
         (["--things-class", "²"], "--things-class ²: known are person, rider, car"),
         (["--output-dataset", "raw"], "--output-dataset raw would replace what is predicted"),
         (["--things-class", "car"], "--things-class car is read from label files; give --sem-dir"),
+        (
+            ["--ds-name", "cvppp", "--gt-dir", "gt", "--things-class", "car"],
+            "--things-class car with --ds-name cvppp: the leaves of CVPPP have no classes",
+        ),
+        (["--delta-var", "1", "--set", "delta_var=2"], "--set delta_var=2 and --delta-var: give"),
         (["--set", "bandwith=1"], "unknown key 'bandwith'; did you mean 'bandwidth'"),
         (["--set", "bandwidth=wide"], 'args.bandwidth: "wide" is not a number'),
         (["--set", "bandwidth=-1"], "bandwidth is -1; it must be above 0"),

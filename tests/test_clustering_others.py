@@ -189,6 +189,36 @@ def test_agreement_is_of_all_pixels():
     assert not agrees(pixels, pixels[:1], cluster, 0.5, 40 / 1000 + 1e-3)
 
 
+def test_agreement_is_the_median_of_the_anchors():
+    """Two of three anchors find the cluster, the third nothing but itself: the mean is 0.67."""
+    pixels = torch.zeros(100, 2)
+    pixels[40:], pixels[39] = 5, 9
+    cluster = torch.arange(100) < 40
+    anchors = pixels[[0, 1, 39]]
+    assert agrees(pixels, anchors, cluster, 0.5, 0.9)
+    assert not agrees(pixels, pixels[[0, 39, 39]], cluster, 0.5, 0.1)
+
+
+def test_the_anchors_of_consistency_follow_from_the_seed():
+    """One anchor a cluster, of whose pixels 0.7 agree: what is kept is chance, by the seed."""
+    outputs, number = stripes([[4.0 * i, 4.0 * j] for i in range(3) for j in range(4)])
+    apart = torch.rand(number.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    outputs["teacher"] = outputs["out"] + 50 * apart[:, None]
+    args = {"anchors": 1, "iou_threshold": 0.5}
+    one, same, *others = (
+        label("Consistency", outputs, number > 0, seed=seed, **args) for seed in (0, 0, 1, 2, 3)
+    )
+    assert torch.equal(one, same) and any(not torch.equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize("shift", [100, 1000])
+def test_where_the_embedding_lies_does_not_matter_to_consistency(shift):
+    outputs, number = stripes([[0, 0], [3, 0], [0, 3], [3, 3]])
+    outputs["teacher"] = outputs["out"]
+    far = {name: value + shift for name, value in outputs.items()}
+    assert torch.equal(label("Consistency", far, number > 0), number)
+
+
 def test_consistency_drops_what_the_teacher_does_not_part():
     outputs, number = stripes([[0, 0], [3, 0], [0, 3], [3, 3]])
     teacher, _ = stripes([[0, 0], [3, 0], [0, 3], [0, 3]])

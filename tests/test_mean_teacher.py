@@ -64,7 +64,8 @@ def test_the_teacher_starts_as_the_student():
 def test_an_update_averages_parameters_and_copies_buffers():
     model = mean_teacher(momentum=0.75).train()
     before = state(model.teacher)
-    model(IMAGE)  # moves the running statistics
+    model(IMAGE, IMAGE + 1)  # moves the running statistics, each network's by its own view
+    assert not same(dict(model.teacher.named_buffers()), dict(model.student.named_buffers()))
     with torch.no_grad():
         for parameter in model.student.parameters():
             parameter.add_(1)
@@ -193,6 +194,17 @@ def test_a_resumed_run_equals_the_unbroken_one(two_views, tmp_path, monkeypatch,
     whole = train_run(two_views, tmp_path)
     two_views["name"] = "broken"
     refuse_difference(whole, killed_and_resumed(two_views, tmp_path, monkeypatch, at=6))
+
+
+def test_the_trainer_gives_each_network_its_view(two_views, tmp_path, monkeypatch):
+    seen = []
+    forward = MeanTeacher.forward
+    monkeypatch.setattr(
+        MeanTeacher, "forward", lambda self, *views: (seen.append(views), forward(self, *views))[1]
+    )
+    build(two_views, tmp_path, [CPU]).try_step()
+    image, second_view = seen[-1]
+    assert torch.equal(second_view, 0.9 * image)
 
 
 class InPieces(nn.Module):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models import MODELS
 from trainer import TRAINERS
+from utils import checkpoint
 from utils.errors import UserError
 from utils.losses import LOSSES, WeightedSum, anchors, spoco
 from utils.losses.anchors import choose_anchors
@@ -325,6 +326,28 @@ def test_anchors_stop_at_the_share_that_may_be_left_and_at_their_number():
     assert choose_anchors((x, x), region, 0.5, 7, 0.05)[1].sum() == 7
 
 
+@pytest.mark.parametrize("shift", [100, 1000])
+def test_where_the_embedding_lies_does_not_matter_to_anchors(shift):
+    x, region = places([40] * 5), torch.ones(1, 200, dtype=torch.bool)
+    noise = 0.05 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    x = x / 10 + noise + shift
+    assert choose_anchors((x, x), region, 0.5, 20, 0.0)[1].sum() == 5
+
+
+def test_the_loss_chooses_anchors_by_both_networks(monkeypatch):
+    views = []
+
+    def seen(both, *rest):
+        views.extend(both)
+        return choose_anchors(both, *rest)
+
+    monkeypatch.setattr(spoco, "choose_anchors", seen)
+    x, target, teacher = example()
+    make().terms(x, target, teacher)
+    assert len(views) == 2 and torch.equal(views[0], x.flatten(2))
+    assert torch.equal(views[1], teacher.flatten(2))
+
+
 def test_a_pixel_is_covered_by_either_view():
     student, teacher = places([50, 50]), places([100])
     region = torch.ones(1, 100, dtype=torch.bool)
@@ -378,6 +401,21 @@ def test_a_resumed_run_draws_the_same_anchors(sparse, tmp_path, monkeypatch):
     whole = train_run(sparse, tmp_path)
     sparse["name"] = "broken"
     refuse_difference(whole, killed_and_resumed(sparse, tmp_path, monkeypatch, at=6))
+
+
+def test_how_often_one_validates_changes_nothing_of_the_training(sparse, tmp_path):
+    """val_loss draws anchors too; the last one is the same however many came before."""
+    args = {"split": "val", "length": 3, "size": 32, "target": "both"}
+    sparse["val_loader"] = {"type": "Shapes", "args": args}
+    sparse["trainer"] |= {"deterministic": True, "monitor": "min val_loss"}
+    ends = []
+    for every in (1, 4):
+        sparse["trainer"]["val_every_iterations"] = every
+        sparse["name"] = f"every{every}"
+        ends.append(checkpoint.load(train_run(sparse, tmp_path) / "last.pth"))
+    a, b = (end["state_dict"] for end in ends)
+    assert all(torch.equal(value, b[name]) for name, value in a.items())
+    assert torch.equal(ends[0]["rng"][0]["torch"], ends[1]["rng"][0]["torch"])
 
 
 @pytest.mark.parametrize("output", ["out", "embedding"])

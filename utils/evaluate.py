@@ -16,6 +16,7 @@ from utils.clustering import Labeler
 from utils.device import autocast
 from utils.distributed import gather, is_main, together, world_size
 from utils.predictors import Predictor
+from utils.seed import aside
 
 Visit = Callable[[dict[str, Any], Tensor, dict[str, Tensor]], None]
 
@@ -37,7 +38,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Scores of a model over a loader, at the size of the labels.
 
-    Where several processes train, each scores its share, and all get the scores of the whole.
+    Where several processes train, each scores its share, and all get the scores of the whole. What
+    it draws at random changes nothing of a training around it.
 
     Args:
         model: In any mode; it is put back into that mode.
@@ -60,7 +62,7 @@ def evaluate(
     images = 0
     hidden = None if is_main() else True  # None shows the bar on a terminal alone
     try:
-        with together():
+        with together(), aside():
             bar = tqdm(loader, desc=title, unit="batch", leave=False, disable=hidden)
             for batch, group in chain.from_iterable(map(equal_sizes, bar)):
                 check()
@@ -73,6 +75,7 @@ def evaluate(
                 metric.update(labels, target, outputs, batch["meta"])
                 images += len(group)
                 if loss is not None:
+                    torch.manual_seed(0)  # whatever a term draws is the same in every validation
                     total += sum(loss(outputs, target).values()) * len(group)
                 if visit is not None:
                     for index, sample in enumerate(group):

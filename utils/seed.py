@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,19 @@ def part_ways(seed: int) -> None:
     """Give each process but the main one random numbers of its own, after all built one model."""
     if rank():
         torch.manual_seed(seed + rank())
+
+
+@contextmanager
+def aside(seed: int = 0) -> Iterator[None]:
+    """Random numbers from a seed of their own; then all generators stand where they stood."""
+    state = random_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        restore_random_state(state)
 
 
 def random_state() -> dict[str, Any]:

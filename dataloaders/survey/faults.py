@@ -117,10 +117,17 @@ def doubts(dataset: BaseDataset, looks: list[Look]) -> list[str]:
     if "instance" in dataset.targets:
         files = [look for look in labelled if look.entry.label]
         if files and not any(look.areas for look in files):
-            found.append("no object in any label file")
+            found.append("no object in any label file" + kept_by(dataset))
         hint = hint_at_classes(dataset, [look.entry for look in labelled])
         found += [hint] if hint else []
     return found
+
+
+def kept_by(dataset: BaseDataset) -> str:
+    """What a share of the objects that is too small for every image has to do with it."""
+    ratio = getattr(dataset, "instance_ratio", None)
+    small = ratio is not None and ratio < 1
+    return f", of which instance_ratio {ratio} keeps none: raise it" if small else ""
 
 
 def repeats(looks: list[Look]) -> list[str]:

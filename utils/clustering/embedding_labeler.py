@@ -69,7 +69,7 @@ class EmbeddingLabeler(Labeler):
         Args:
             labels: (H, W) int64.
             foreground: (H, W) bool.
-            maps: The embeddings that `reads` names, each (E, H, W).
+            maps: The embeddings that `reads` names, each (E, H, W), about their middles.
         """
         return labels
 
@@ -109,9 +109,8 @@ class EmbeddingLabeler(Labeler):
     def _image(self, maps: dict[str, Tensor], region: Tensor, remove_largest: bool) -> Tensor:
         if not region.any():
             return torch.zeros_like(region, dtype=torch.int64)
-        embedding = maps[self.output]  # about its middle, so that differences keep their digits
-        middle = embedding[:, region].mean(1)[:, None, None]
-        labels = self.cluster(embedding - middle, region)
+        maps = {name: about_middle(each, region) for name, each in maps.items()}
+        labels = self.cluster(maps[self.output], region)
         labels = without_small(labels, self.min_size, self.small)
         if remove_largest:
             labels = by_size(labels)
@@ -138,6 +137,11 @@ class EmbeddingLabeler(Labeler):
         found = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
         each = [found == c for c in classes]
         return each if self.per_class else [torch.stack(each).any(0)]
+
+
+def about_middle(embedding: Tensor, region: Tensor) -> Tensor:
+    """An embedding (E, H, W) less its mean over a region (H, W): differences keep their digits."""
+    return embedding - embedding[:, region].mean(1)[:, None, None]
 
 
 def embedding_of(outputs: dict[str, Tensor], name: str) -> Tensor:

@@ -38,6 +38,7 @@ def choose_anchors(
     close = torch.eye(DRAWN, dtype=torch.bool, device=region.device)
     for view in views:
         points = at_pixels(view, drawn).mT
+        points = points - points.mean(1, keepdim=True)  # so that differences keep their digits
         close = close | (torch.cdist(points, points) < radius)
     free = (total > 0).expand(-1, DRAWN)
     picks, chosen = [], []
