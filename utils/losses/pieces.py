@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-NUMBERS = {"cpu": 2**18}  # of one piece; a GPU takes larger ones
+NUMBERS = {"cpu": 2**19}  # of one piece; a GPU takes larger ones
 MANY = 2**25
 
 
