@@ -86,7 +86,7 @@ def load(path: Path | str) -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is no checkpoint that can be read, probably damaged or cut short "
-            f"({path.stat().st_size} bytes); take another copy, or one of an earlier epoch"
+            f"({path.stat().st_size} bytes); take another copy, or an earlier checkpoint"
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a checkpoint")
