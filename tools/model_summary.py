@@ -105,7 +105,7 @@ def table(size: ModelSize) -> str:
     )
     lines.append("MiB are of layers alone: results of functions (cat, interpolate) are left out")
     if size.executed != size.stored:
-        lines.append(f"of the parameters {size.executed:,} run in prediction (aux heads, say, not)")
+        lines.append(f"{size.executed:,} parameters run in prediction; aux heads, for one, do not")
     seen = f"{size.receptive_field} pixels" if size.receptive_field else "not known"
     lines.append(f"deepest stride {size.stride} pixels, receptive field of c5 {seen}")
     return "\n".join(lines)
