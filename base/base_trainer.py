@@ -15,7 +15,7 @@ from base.parts import Parts
 from base.trainer_state import resume_trainer, trainer_state
 from utils.checkpoint import snapshot
 from utils.checks import at_least
-from utils.device import autocast, autocast_dtype
+from utils.device import autocast, autocast_dtype, tell_of_amp
 from utils.distributed import is_main, largest, share_buffers, together, world_size
 from utils.engine.feed import on_device
 from utils.engine.finite import Reading, Readings, refuse
@@ -58,7 +58,8 @@ class BaseTrainer(ABC):
         tensorboard: Write TensorBoard events.
         log_dir: Folder for them, `<log_dir>/<name>/<run>`; the run's own folder without it.
         log_per_iter: Batches from one TensorBoard point to the next.
-        amp: Mixed precision: true, "bf16" or "fp16". True is bf16, or fp16 on GPUs without it.
+        amp: Mixed precision: true, "bf16" or "fp16". True is bf16 where the device computes it
+            itself; without it fp16 on GPUs, float32 on CPUs.
         channels_last: Keep images and weights channels last in memory; often faster.
         compile: Compile the model with torch.compile.
         accumulate: Batches whose gradients make one update of the weights.
@@ -145,6 +146,7 @@ class BaseTrainer(ABC):
 
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = parts.model.to(memory_format=self.memory_format)
+        tell_of_amp(amp, self.device)
         self.dtype = autocast_dtype(amp, self.device)
         self.network = make_network(self.model, parts.devices, self.dtype, compile)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)

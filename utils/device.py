@@ -12,6 +12,11 @@ from utils.errors import UserError
 
 log = logging.getLogger("segforge")
 
+INSTRUCTIONS = {  # of x86 and of ARM, as torch.cpu.get_capabilities names them
+    "bf16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),
+    "fp16": ("avx512_fp16", "amx_fp16", "fp16_arith"),
+}
+
 
 def choose_devices(n_gpu: int = 1, wanted: str | None = None) -> list[torch.device]:
     """Devices to train on, the first one leading; where torchrun started several processes, the
@@ -67,11 +72,32 @@ def own_share(gpus: list[torch.device]) -> list[torch.device]:
 def autocast_dtype(amp: bool | str, device: torch.device) -> torch.dtype | None:
     """The dtype of `trainer.amp` on a device; None for float32.
 
-    True is bfloat16, or float16 on a GPU that has no bfloat16.
+    True is the one the device computes itself: bfloat16, else float16 on a GPU and float32 on a
+    CPU, where emulation takes ten times as long as float32.
     """
     if amp is True:
-        amp = "fp16" if device.type == "cuda" and not torch.cuda.is_bf16_supported() else "bf16"
+        amp = "bf16" if computes("bf16", device) else "fp16" if device.type == "cuda" else False
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(amp or "")
+
+
+def tell_of_amp(amp: bool | str, device: torch.device) -> None:
+    """Log where `trainer.amp` gives float32, or is emulated."""
+    if amp is True and autocast_dtype(amp, device) is None:
+        log.info("trainer.amp: float32, since this CPU has no instructions for bf16")
+    elif isinstance(amp, str) and not computes(amp, device):
+        log.warning(
+            'trainer.amp is "%s", which this %s emulates, many times slower than float32; '
+            "true takes the fastest that a device has",
+            amp,
+            "CPU" if device.type == "cpu" else "GPU",
+        )
+
+
+def computes(amp: str, device: torch.device) -> bool:
+    """Whether a device has instructions for "bf16" or "fp16", rather than emulates it."""
+    if device.type == "cuda":
+        return amp == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(name, False) for name in INSTRUCTIONS[amp])
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.clustering import LABELERS
-from utils.device import autocast, autocast_dtype
+from utils.device import autocast, autocast_dtype, tell_of_amp
 from utils.errors import UserError
 from utils.inference.label_bands import label_in_bands
 from utils.instance_pictures import PALETTE
@@ -62,6 +62,7 @@ class Predict:
         self.task = Task(self.classes, palette, target, (), embedding, told)
         self.sections: dict = {}
         self.use(config["predictor"], config["postprocess"], config["labeler"])
+        tell_of_amp(config["trainer"]["amp"], device)
         self.dtype = autocast_dtype(config["trainer"]["amp"], device)
 
     def use(
