@@ -346,7 +346,17 @@ def test_an_auxiliary_head_speaks_in_training_only():
     assert set(build("PSPNet", use_aux=False).train()(random_image())) == {"out"}
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+ONE_A_FAMILY = (
+    *("resnet18", "resnext50_32x4d", "vgg13", "vgg13_bn", "densenet121", "mobilenet_v2"),
+    *("mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "xception"),
+)
+
+
+def slow_but_one_a_family(name: str):
+    return name if name in ONE_A_FAMILY else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", map(slow_but_one_a_family, ENCODERS))
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_encoders_keep_their_word(name, output_stride):
     with torch.device("meta"):
@@ -416,12 +426,6 @@ def test_names_of_other_projects_mean_the_same():
     for alias, name in ALIASES.items():
         with torch.device("meta"):
             assert make_encoder(alias).channels == make_encoder(name).channels
-
-
-ONE_A_FAMILY = (
-    *("resnet18", "resnext50_32x4d", "vgg13", "vgg13_bn", "densenet121", "mobilenet_v2"),
-    *("mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "xception"),
-)
 
 
 def takes_any_backbone(name: str) -> bool:
