@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy.signal import savgol_filter
 
 NOTHING = -2  # x where a lane does not reach
 WINDOW = 40  # pixels of the original image's height over which a lane is smoothed by a parabola
@@ -85,5 +84,7 @@ def row_medians(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.n
 
 def smooth(line: np.ndarray, window: float) -> np.ndarray:
     """A moving parabola over so many values, fewer where the line is shorter."""
+    from scipy.signal import savgol_filter  # slow to import
+
     width = min(int(window) // 2 * 2 + 1, (len(line) - 1) // 2 * 2 + 1)
     return savgol_filter(line, width, 2) if width > 2 else line
