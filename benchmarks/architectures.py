@@ -1,9 +1,10 @@
-"""Time every architecture as it is by default: one image of 512x512, as float32 and as bf16.
+"""Time every architecture as it is by default: one image of 512x512, plain and as recommended.
 
     python benchmarks/architectures.py [--device cuda] [--size 512] [--models UNet FPN]
 
-bf16 is with channels_last, the settings the docs recommend. Prints the least of several rounds, and
-the multiply-adds from which the floor of `benchmarks/models.py` follows.
+Recommended are `amp` and `channels_last`; the precision is printed, float32 on a CPU without bf16.
+Prints the least of several rounds, and the multiply-adds from which the floor of
+`benchmarks/models.py` follows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from models import MODELS  # noqa: E402
+from utils.device import autocast_dtype  # noqa: E402
 from utils.model_size import model_size  # noqa: E402
 
 
@@ -52,7 +54,7 @@ def row(name: str, args: argparse.Namespace) -> str:
     fast = milliseconds(
         model.to(memory_format=layout),
         image.contiguous(memory_format=layout),
-        torch.bfloat16,
+        autocast_dtype(True, image.device),
         args.rounds,
     )
     return (
@@ -70,6 +72,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.manual_seed(0)
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'model':14} {'parameters':>10} {'GMACs':>9} {'float32':>13} {'bf16':>13}")
+    recommended = autocast_dtype(True, torch.device(arguments.device)) or torch.float32
+    print(f"plain is float32; recommended is channels_last, {recommended}")
+    print(f"{'model':14} {'parameters':>10} {'GMACs':>9} {'plain':>13} {'recommended':>13}")
     for model_name in arguments.models:
         print(row(model_name, arguments), flush=True)

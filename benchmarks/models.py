@@ -8,9 +8,9 @@ all cases alternate, so that whatever else the machine does falls on all. A row 
 differ by more than 5 % is marked and does not count. Printed for each model: multiply-adds of both,
 the floor (our multiply-adds, three times as many in training, at the rate of the fastest product
 measured here), seconds of a training step (forward, cross-entropy, backward, SGD) and of a
-prediction under three settings with two ratios (above 1: ours is faster), to theirs under the same
-settings and to theirs as it is by default, and the peak memory of a float32 step, each in a process
-of its own.
+prediction under each of the settings with two ratios (above 1: ours is faster), to theirs under the
+same settings and to theirs as it is by default, and the peak memory of a float32 step, each in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.measuring import resident, seconds  # noqa: E402
 from models import MODELS  # noqa: E402
+from utils.device import autocast_dtype  # noqa: E402
 
 CLASSES = 21
 AS_THEIRS = {
@@ -151,18 +152,21 @@ def product_rate(device: str) -> float:
     return max(4096**3 / product, 9 * 256 * 256 * 4 * 64 * 64 / convolution)
 
 
-SETTINGS = {
-    "float32": (None, False),
-    "float32, channels_last": (None, True),
-    "bf16, channels_last": (torch.bfloat16, True),
-}
+def settings_on(device: str) -> dict[str, tuple[torch.dtype | None, bool]]:
+    """Precision and channels_last by name; the last are those the docs recommend, `amp: true`."""
+    fast = autocast_dtype(True, torch.device(device))
+    return {
+        "float32": (None, False),
+        "float32, channels_last": (None, True),
+        f"{str(fast or torch.float32).removeprefix('torch.')}, channels_last": (fast, True),
+    }
 
 
 def compare(name: str, rate: float, args: argparse.Namespace) -> str:
     image = torch.rand(args.batch, 3, args.size, args.size, device=args.device)
     cases = [
         Case(SIDES[side](name, args.backbone), image, *settings)
-        for settings in SETTINGS.values()
+        for settings in settings_on(args.device).values()
         for side in SIDES
     ]
     macs = gmacs(name, "ours", args), gmacs(name, "theirs", args)
@@ -176,7 +180,7 @@ def compare(name: str, rate: float, args: argparse.Namespace) -> str:
         floor = macs[0] * 1e9 * args.batch * passes / rate
         lines.append(f"  {what}, floor in float32 {floor:.3f} s")
         default = columns[1]
-        for number, settings in enumerate(SETTINGS):
+        for number, settings in enumerate(settings_on(args.device)):
             mine, theirs = columns[2 * number], columns[2 * number + 1]
             lines.append(
                 f"    {settings:22} {statistics.median(mine):.3f} s, theirs "

@@ -16,7 +16,8 @@ def machine(monkeypatch, caplog):
     """Put a device's instructions in place of those of this machine."""
     caplog.set_level(logging.INFO, logger="segforge")
 
-    def put(instructions=(), new_gpu=False):
+    def put(instructions=(), new_gpu=False, mkldnn=True):
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: mkldnn)
         table = dict.fromkeys(instructions, True) | {"avx2": True, "avx512_f": True}
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: table)
         monkeypatch.setattr(  # an older GPU emulates bf16
@@ -59,6 +60,11 @@ def test_a_precision_by_name_is_kept_and_warned_of(amp, dtype, machine, caplog):
     assert [f'is "{amp}", which this CPU emulates' in text for text in caplog.messages] == (
         [True] if amp else []
     )
+
+
+def test_instructions_that_torch_was_not_built_to_use(machine):
+    machine(("bf16",), mkldnn=False)
+    assert autocast_dtype(True, CPU) is None
 
 
 def test_no_warning_where_the_cpu_has_the_instructions(machine, caplog):

