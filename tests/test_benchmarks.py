@@ -1,5 +1,6 @@
 """The benchmarks keep step with the code they measure."""
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +24,27 @@ def test_imports(name):
         if (error.name or "").replace("_", "-") not in peers.replace(".", "-").replace("_", "-"):
             raise
         pytest.skip(f"{error.name} of benchmarks/requirements.txt is not installed")
+
+
+def test_memory_kept_for_the_backward_pass(monkeypatch):
+    from benchmarks import models
+
+    def small(name, backbone):  # its convolution keeps the image's 3 planes, ReLU its own 8
+        return nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(inplace=True))
+
+    monkeypatch.setitem(models.SIDES, "ours", small)
+    args = argparse.Namespace(backbone="", device="cpu", size=64, batch=2)
+    assert models.kept_for_backward("", "ours", args) == 2 * (3 + 8) * 64 * 64 * 4 / 2**20
+
+
+def test_every_other_round_goes_backward(monkeypatch):
+    from benchmarks import models
+
+    seen = []
+    monkeypatch.setattr(models, "seconds", lambda work, device: work())
+    works = [lambda: seen.append("a") or 1, lambda: seen.append("b") or 2]
+    assert models.alternate(works, 2, "cpu") == [[1, 1], [2, 2]]
+    assert "".join(seen) == "abbaab"
 
 
 def test_rate_of_a_folder(tmp_path):
