@@ -15,7 +15,7 @@ demo: .venv/.installed
 	$(BIN)/python tools/demo.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -356,7 +356,7 @@ def slow_but_one_a_family(name: str):
     return name if name in ONE_A_FAMILY else pytest.param(name, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name", map(slow_but_one_a_family, ENCODERS))
+@pytest.mark.parametrize("name", [slow_but_one_a_family(name) for name in ENCODERS])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_encoders_keep_their_word(name, output_stride):
     with torch.device("meta"):
@@ -483,8 +483,8 @@ def check_pair(name: str, backbone: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", ONE_A_FAMILY)
-@pytest.mark.parametrize("name", ON_ANY)
-def test_every_decoder_on_every_family(name, backbone):
+@pytest.mark.parametrize("name", ["FPN", "DeepLabV3Plus"])  # all maps; a dilated last stage
+def test_decoders_on_every_family(name, backbone):
     check_pair(name, backbone)
 
 
