@@ -10,7 +10,7 @@ the floor (our multiply-adds, three times as many in training, at the rate of th
 measured here), seconds of a training step (forward, cross-entropy, backward, SGD) and of a
 prediction under each of the settings with two ratios (above 1: ours is faster), to theirs under the
 same settings and to theirs as it is by default; for a float32 step, what autograd keeps until the
-backward pass, and the peak of memory, each in a process of its own, of which runs differ by 3 %.
+backward pass, and the peak of memory, each in a process of its own, of which runs differ by 4 %.
 """
 
 from __future__ import annotations
